@@ -1,0 +1,1 @@
+//! SQL in Snowflake's dialect in, result grids out.

@@ -1,0 +1,13 @@
+//! Raw events in Kafka become clean events, gold metrics and warehouse rows; each counted exactly once.
+
+pub mod broker;
+pub mod clean;
+pub mod config;
+pub mod generate;
+pub mod gold;
+pub mod keys;
+pub mod sink;
+pub mod sql;
+pub mod status;
+pub mod warehouse;
+pub mod web;

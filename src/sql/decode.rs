@@ -1,0 +1,1 @@
+//! Raw JSON events in, Arrow columns out.

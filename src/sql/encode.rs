@@ -1,0 +1,1 @@
+//! Arrow columns in, JSON events out.

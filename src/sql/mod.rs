@@ -1,0 +1,4 @@
+//! A pipeline's SQL files in, planned steps out.
+
+pub mod decode;
+pub mod encode;

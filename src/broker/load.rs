@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -95,9 +95,9 @@ impl LoadProducer {
         let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
         let producer: BaseProducer<Deliveries> = config
             .create_with_context(Deliveries::default())
-            .context("starting a Kafka producer\nhint: check [kafka] in the configuration")?;
-        let metadata = producer.client().fetch_metadata(None, CONNECT_TIMEOUT).with_context(|| {
-            format!("asking Kafka at `{servers}` for its topics\nhint: is it running, and is [kafka] bootstrap_servers right?")
+            .map_err(|error| anyhow!("the Kafka settings are wrong: {error}\nhint: check [kafka] in the configuration"))?;
+        let metadata = producer.client().fetch_metadata(None, CONNECT_TIMEOUT).map_err(|error| {
+            anyhow!("Kafka at `{servers}` does not answer: {error}\nhint: start it, or correct bootstrap_servers in [kafka]")
         })?;
         if !metadata.topics().iter().any(|found| found.name() == topic) {
             bail!("topic `{topic}` does not exist at `{servers}`\nhint: `sluicebox setup` creates the pipeline's topics");

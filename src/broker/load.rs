@@ -52,10 +52,11 @@ struct Deliveries {
 impl Deliveries {
     fn fail(&self, error: &KafkaError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        self.first_error.get_or_init(|| match error.rdkafka_error_code() {
-            Some(code) => code.to_string(),
-            None => error.to_string(),
-        });
+        self.first_error
+            .get_or_init(|| match error.rdkafka_error_code() {
+                Some(code) => code.to_string(),
+                None => error.to_string(),
+            });
     }
 }
 
@@ -80,7 +81,11 @@ impl LoadProducer {
     ///
     /// # Errors
     /// If the settings are wrong, no broker answers, or there is no such topic.
-    pub fn connect(kafka: &ClientConfig, topic: &str, largest_value: usize) -> anyhow::Result<Self> {
+    pub fn connect(
+        kafka: &ClientConfig,
+        topic: &str,
+        largest_value: usize,
+    ) -> anyhow::Result<Self> {
         let mut config = kafka.clone();
         config.set("enable.idempotence", "true").set("acks", "all");
         // The partition of a key is that of the Java clients, whichever client reads it.
@@ -92,7 +97,10 @@ impl LoadProducer {
         if config.get("message.max.bytes").is_none() && largest > DEFAULT_MESSAGE_BYTES {
             config.set("message.max.bytes", largest.to_string());
         }
-        let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+        let servers = config
+            .get("bootstrap.servers")
+            .unwrap_or_default()
+            .to_owned();
         let producer: BaseProducer<Deliveries> = config
             .create_with_context(Deliveries::default())
             .map_err(|error| anyhow!("the Kafka settings are wrong: {error}\nhint: check [kafka] in the configuration"))?;
@@ -100,9 +108,14 @@ impl LoadProducer {
             anyhow!("Kafka at `{servers}` does not answer: {error}\nhint: start it, or correct bootstrap_servers in [kafka]")
         })?;
         if !metadata.topics().iter().any(|found| found.name() == topic) {
-            bail!("topic `{topic}` does not exist at `{servers}`\nhint: `sluicebox setup` creates the pipeline's topics");
+            bail!(
+                "topic `{topic}` does not exist at `{servers}`\nhint: `sluicebox setup` creates the pipeline's topics"
+            );
         }
-        Ok(Self { producer, topic: topic.to_owned() })
+        Ok(Self {
+            producer,
+            topic: topic.to_owned(),
+        })
     }
 
     /// Hands over one message; does not wait.
@@ -112,7 +125,9 @@ impl LoadProducer {
     pub fn offer(&self, key: Option<&str>, value: &[u8]) -> anyhow::Result<Offered> {
         let mut record = BaseRecord::<str, [u8]>::to(&self.topic).payload(value);
         record.key = key;
-        let Err((error, _)) = self.producer.send(record) else { return Ok(Offered::Taken) };
+        let Err((error, _)) = self.producer.send(record) else {
+            return Ok(Offered::Taken);
+        };
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => return Ok(Offered::Full),
             Some(RDKafkaErrorCode::Fatal) | None => {
@@ -139,7 +154,9 @@ impl LoadProducer {
         let mut counts = self.counts();
         if on_their_way > 0 {
             counts.failed += on_their_way;
-            counts.first_error.get_or_insert_with(|| "not acknowledged in time".to_owned());
+            counts
+                .first_error
+                .get_or_insert_with(|| "not acknowledged in time".to_owned());
         }
         counts
     }

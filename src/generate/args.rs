@@ -45,15 +45,30 @@ pub struct GenerateArgs {
     pub zone: Zone,
 
     /// Share of events with one spoiled field, labelled as such, from 0 to 1
-    #[arg(long, value_name = "RATIO", default_value = "0.25", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "RATIO",
+        default_value = "0.25",
+        allow_negative_numbers = true
+    )]
     pub invalid_ratio: Ratio,
 
     /// Share of messages that are truncated JSON, unlabelled, from 0 to 1
-    #[arg(long, value_name = "RATIO", default_value = "0", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "RATIO",
+        default_value = "0",
+        allow_negative_numbers = true
+    )]
     pub bad_json: Ratio,
 
     /// Share of messages that an undeclared field makes too large for a broker's defaults, from 0 to 1
-    #[arg(long, value_name = "RATIO", default_value = "0", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "RATIO",
+        default_value = "0",
+        allow_negative_numbers = true
+    )]
     pub oversize: Ratio,
 
     /// Size of those messages in bytes, up to 64 MiB
@@ -62,7 +77,12 @@ pub struct GenerateArgs {
     pub oversize_bytes: u32,
 
     /// Share of messages without event_id, unlabelled, from 0 to 1
-    #[arg(long, value_name = "RATIO", default_value = "0", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "RATIO",
+        default_value = "0",
+        allow_negative_numbers = true
+    )]
     pub missing_id: Ratio,
 }
 
@@ -136,15 +156,25 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<GenerateArgs, clap::Error> {
-        Cli::try_parse_from(std::iter::once("generate").chain(line.split_whitespace())).map(|cli| cli.args)
+        Cli::try_parse_from(std::iter::once("generate").chain(line.split_whitespace()))
+            .map(|cli| cli.args)
     }
 
     #[test]
     fn nothing_given_is_the_reference_producer() {
         let args = parse("").unwrap();
         let options = args.options().unwrap();
-        assert_eq!(options, Options { oversize_bytes: 1_100_000, ..Options::new(options.seed, options.now) });
-        assert_eq!((args.count, args.duration, args.topic, args.stdout), (None, None, None, false));
+        assert_eq!(
+            options,
+            Options {
+                oversize_bytes: 1_100_000,
+                ..Options::new(options.seed, options.now)
+            }
+        );
+        assert_eq!(
+            (args.count, args.duration, args.topic, args.stdout),
+            (None, None, None, false)
+        );
     }
 
     #[test]
@@ -164,7 +194,9 @@ mod tests {
     #[test]
     fn a_duration_is_written_for_people_or_in_seconds() {
         for (line, seconds) in [("30", 30), ("30s", 30), ("5min", 300), ("1h 30m", 5400)] {
-            let args = Cli::try_parse_from(["generate", "--duration", line]).unwrap().args;
+            let args = Cli::try_parse_from(["generate", "--duration", line])
+                .unwrap()
+                .args;
             assert_eq!(args.duration, Some(Duration::from_secs(seconds)), "{line}");
         }
     }
@@ -190,7 +222,10 @@ mod tests {
         ] {
             let error = Cli::try_parse_from(["generate", flag, value]).unwrap_err();
             let message = error.to_string();
-            assert!(message.contains(flag) && message.contains(value), "{flag} {value}: {message}");
+            assert!(
+                message.contains(flag) && message.contains(value),
+                "{flag} {value}: {message}"
+            );
             assert_eq!(error.exit_code(), 2, "{flag} {value}");
         }
         let both = parse("--stdout --topic raw_events").unwrap_err();
@@ -199,8 +234,16 @@ mod tests {
 
     #[test]
     fn faults_share_the_events_between_them() {
-        assert!(parse("--bad-json 0.5 --oversize 0.25 --missing-id 0.25").unwrap().options().is_ok());
-        let error = parse("--bad-json 0.5 --oversize 0.5 --missing-id 0.1").unwrap().options().unwrap_err();
+        assert!(
+            parse("--bad-json 0.5 --oversize 0.25 --missing-id 0.25")
+                .unwrap()
+                .options()
+                .is_ok()
+        );
+        let error = parse("--bad-json 0.5 --oversize 0.5 --missing-id 0.1")
+            .unwrap()
+            .options()
+            .unwrap_err();
         for said in ["--bad-json 0.5", "--oversize 0.5", "--missing-id 0.1"] {
             assert!(error.to_string().contains(said), "{error}");
         }
@@ -208,7 +251,13 @@ mod tests {
 
     #[test]
     fn seed_and_now_are_taken_as_given() {
-        let options = parse("--seed 7 --now 2026-02-24T08:00:00+01:00").unwrap().options().unwrap();
-        assert_eq!((options.seed, options.now.to_rfc3339().as_str()), (7, "2026-02-24T07:00:00+00:00"));
+        let options = parse("--seed 7 --now 2026-02-24T08:00:00+01:00")
+            .unwrap()
+            .options()
+            .unwrap();
+        assert_eq!(
+            (options.seed, options.now.to_rfc3339().as_str()),
+            (7, "2026-02-24T07:00:00+00:00")
+        );
     }
 }

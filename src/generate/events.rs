@@ -96,7 +96,12 @@ enum Spoiled {
 }
 
 impl Spoiled {
-    const ALL: [Self; 4] = [Self::CustomerId, Self::EventType, Self::Amount, Self::Currency];
+    const ALL: [Self; 4] = [
+        Self::CustomerId,
+        Self::EventType,
+        Self::Amount,
+        Self::Currency,
+    ];
 
     fn field(self) -> &'static str {
         match self {
@@ -120,7 +125,10 @@ impl Events {
     /// Starts at the first event of `options.seed`.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { random: ChaCha8Rng::seed_from_u64(options.seed), options }
+        Self {
+            random: ChaCha8Rng::seed_from_u64(options.seed),
+            options,
+        }
     }
 
     /// At most one fault a message: each takes its share of one draw.
@@ -163,15 +171,26 @@ impl Events {
         push(&mut value, format_args!(r#""customer_id":{},"#, Text(key)));
         push(&mut value, format_args!(r#""event_type":"{event_type}","#));
         self.push_amount(&mut value, spoiled == Some(Spoiled::Amount));
-        push(&mut value, format_args!(r#""currency":{},"#, Text(currency)));
-        push(&mut value, format_args!(r#""event_timestamp":"{}","#, self.time()));
+        push(
+            &mut value,
+            format_args!(r#""currency":{},"#, Text(currency)),
+        );
+        push(
+            &mut value,
+            format_args!(r#""event_timestamp":"{}","#, self.time()),
+        );
         let (is_valid, field) = (spoiled.is_none(), Text(spoiled.map(Spoiled::field)));
-        push(&mut value, format_args!(r#""is_valid":{is_valid},"invalid_field":{field}}}"#));
+        push(
+            &mut value,
+            format_args!(r#""is_valid":{is_valid},"invalid_field":{field}}}"#),
+        );
         Event { key, value }
     }
 
     fn one_of(&mut self, choices: &[&'static str]) -> &'static str {
-        choices.choose(&mut self.random).expect("there is something to choose from")
+        choices
+            .choose(&mut self.random)
+            .expect("there is something to choose from")
     }
 
     fn push_id(&mut self, value: &mut Vec<u8>, with_id: bool) {
@@ -188,13 +207,18 @@ impl Events {
             let amount = -self.random.random_range(10.0..=500.0);
             push(value, format_args!(r#""amount":{amount},"#));
         } else {
-            let cents = self.random.random_range(10_00..=500_00);
-            push(value, format_args!(r#""amount":{}.{:02},"#, cents / 100, cents % 100));
+            let cents = self.random.random_range(1_000..=50_000);
+            push(
+                value,
+                format_args!(r#""amount":{}.{:02},"#, cents / 100, cents % 100),
+            );
         }
     }
 
     fn time(&mut self) -> Time {
-        let spread = SPREAD.num_microseconds().expect("six days fit into microseconds");
+        let spread = SPREAD
+            .num_microseconds()
+            .expect("six days fit into microseconds");
         let before = TimeDelta::microseconds(self.random.random_range(0..=spread));
         Time(self.options.now - before, self.options.zone)
     }
@@ -212,7 +236,9 @@ impl Events {
         let value = &mut event.value;
         value.pop().expect("an event ends in a brace");
         value.extend_from_slice(FIELD);
-        let padded = (self.options.oversize_bytes).saturating_sub(END.len()).max(value.len());
+        let padded = (self.options.oversize_bytes)
+            .saturating_sub(END.len())
+            .max(value.len());
         value.resize(padded, b'x');
         value.extend_from_slice(END);
     }
@@ -223,7 +249,11 @@ impl Iterator for Events {
 
     fn next(&mut self) -> Option<Event> {
         let fault = self.fault();
-        let spoiled = if fault.is_none() { self.spoiled() } else { None };
+        let spoiled = if fault.is_none() {
+            self.spoiled()
+        } else {
+            None
+        };
         let mut event = self.event(spoiled, fault != Some(Fault::MissingId));
         match fault {
             Some(Fault::BadJson) => self.cut(&mut event),
@@ -252,8 +282,20 @@ struct Time(DateTime<Utc>, Zone);
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(time, zone) = self;
-        write!(f, "{:04}-{:02}-{:02}", time.year(), time.month(), time.day())?;
-        write!(f, "T{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
+        write!(
+            f,
+            "{:04}-{:02}-{:02}",
+            time.year(),
+            time.month(),
+            time.day()
+        )?;
+        write!(
+            f,
+            "T{:02}:{:02}:{:02}",
+            time.hour(),
+            time.minute(),
+            time.second()
+        )?;
         match time.timestamp_subsec_micros() {
             0 => {}
             micros => write!(f, ".{micros:06}")?,

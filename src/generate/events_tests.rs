@@ -31,12 +31,19 @@ fn amount(event: &Event) -> String {
         #[serde(borrow)]
         amount: &'a RawValue,
     }
-    serde_json::from_slice::<Amount<'_>>(&event.value).unwrap().amount.get().to_owned()
+    serde_json::from_slice::<Amount<'_>>(&event.value)
+        .unwrap()
+        .amount
+        .get()
+        .to_owned()
 }
 
 fn assert_share(count: usize, share: f64, tolerance: f64, what: &str) {
     let found = count as f64 / MANY as f64;
-    assert!((found - share).abs() <= tolerance, "{what}: {found}, not {share} within {tolerance}");
+    assert!(
+        (found - share).abs() <= tolerance,
+        "{what}: {found}, not {share} within {tolerance}"
+    );
 }
 
 #[test]
@@ -47,7 +54,13 @@ fn an_event_has_exactly_the_eight_fields_in_their_order_and_of_their_types() {
         assert_eq!(
             fields,
             [
-                "event_id", "customer_id", "event_type", "amount", "currency", "event_timestamp", "is_valid",
+                "event_id",
+                "customer_id",
+                "event_type",
+                "amount",
+                "currency",
+                "event_timestamp",
+                "is_valid",
                 "invalid_field"
             ]
         );
@@ -64,9 +77,16 @@ fn an_event_has_exactly_the_eight_fields_in_their_order_and_of_their_types() {
 #[test]
 fn event_types_and_customers_come_evenly() {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for event in Events::new(Options { invalid: ratio(0.0), ..options() }).take(MANY) {
+    for event in Events::new(Options {
+        invalid: ratio(0.0),
+        ..options()
+    })
+    .take(MANY)
+    {
         for name in ["event_type", "customer_id"] {
-            *counts.entry(object(&event)[name].as_str().unwrap().to_owned()).or_default() += 1;
+            *counts
+                .entry(object(&event)[name].as_str().unwrap().to_owned())
+                .or_default() += 1;
         }
     }
     assert_eq!(counts.len(), EVENT_TYPES.len() + CUSTOMERS.len());
@@ -86,7 +106,10 @@ fn a_quarter_is_invalid_with_exactly_the_labelled_field_spoiled() {
         let negative = object["amount"].as_f64().unwrap() < 0.0;
         let spoiled: Vec<_> = [
             ("customer_id", object["customer_id"].is_null()),
-            ("event_type", !EVENT_TYPES.contains(&object["event_type"].as_str().unwrap())),
+            (
+                "event_type",
+                !EVENT_TYPES.contains(&object["event_type"].as_str().unwrap()),
+            ),
             ("amount", negative),
             ("currency", object["currency"].is_null()),
         ]
@@ -94,7 +117,14 @@ fn a_quarter_is_invalid_with_exactly_the_labelled_field_spoiled() {
         .filter_map(|(field, spoiled)| spoiled.then_some(field))
         .collect();
         assert_eq!(object["is_valid"], spoiled.is_empty(), "{object:?}");
-        assert_eq!(object["invalid_field"].as_str().into_iter().collect::<Vec<_>>(), spoiled, "{object:?}");
+        assert_eq!(
+            object["invalid_field"]
+                .as_str()
+                .into_iter()
+                .collect::<Vec<_>>(),
+            spoiled,
+            "{object:?}"
+        );
         for field in spoiled {
             *kinds.entry(field.to_owned()).or_default() += 1;
         }
@@ -131,11 +161,25 @@ fn spoiled_values_are_those_of_the_reference_producer() {
 #[test]
 fn the_invalid_share_can_be_anything_from_none_to_all() {
     for (share, valid) in [(0.0, true), (1.0, false)] {
-        let events = Events::new(Options { invalid: ratio(share), ..options() });
-        assert!(events.take(1_000).all(|event| object(&event)["is_valid"] == valid), "{share}");
+        let events = Events::new(Options {
+            invalid: ratio(share),
+            ..options()
+        });
+        assert!(
+            events
+                .take(1_000)
+                .all(|event| object(&event)["is_valid"] == valid),
+            "{share}"
+        );
     }
-    let events = Events::new(Options { invalid: ratio(0.6), ..options() });
-    let invalid = events.take(MANY).filter(|event| object(event)["is_valid"] == false).count();
+    let events = Events::new(Options {
+        invalid: ratio(0.6),
+        ..options()
+    });
+    let invalid = events
+        .take(MANY)
+        .filter(|event| object(event)["is_valid"] == false)
+        .count();
     assert_share(invalid, 0.6, 0.005, "invalid");
 }
 
@@ -143,14 +187,22 @@ fn the_invalid_share_can_be_anything_from_none_to_all() {
 fn event_times_are_uniform_over_the_last_six_days() {
     let mut days = [0_usize; 6];
     for event in Events::new(options()).take(MANY) {
-        let text = object(&event)["event_timestamp"].as_str().unwrap().to_owned();
-        let time = NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").unwrap().and_utc();
+        let text = object(&event)["event_timestamp"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let time = NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f")
+            .unwrap()
+            .and_utc();
         assert!((now() - SPREAD..=now()).contains(&time), "{text}");
         let age = (now() - time).num_days().min(5);
         days[usize::try_from(age).unwrap()] += 1;
     }
     let expected = MANY as f64 / 6.0;
-    let chi_square: f64 = days.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
+    let chi_square: f64 = days
+        .iter()
+        .map(|&count| (count as f64 - expected).powi(2) / expected)
+        .sum();
     // p = 0.01 with five degrees of freedom.
     assert!(chi_square < 15.086, "{chi_square} {days:?}");
 }
@@ -158,16 +210,38 @@ fn event_times_are_uniform_over_the_last_six_days() {
 #[test]
 fn a_time_is_written_as_python_writes_it_or_with_a_z() {
     for (time, zone, text) in [
-        ("2026-02-24T07:15:02.123456Z", Zone::None, "2026-02-24T07:15:02.123456"),
-        ("2026-02-24T07:15:02.000050Z", Zone::None, "2026-02-24T07:15:02.000050"),
+        (
+            "2026-02-24T07:15:02.123456Z",
+            Zone::None,
+            "2026-02-24T07:15:02.123456",
+        ),
+        (
+            "2026-02-24T07:15:02.000050Z",
+            Zone::None,
+            "2026-02-24T07:15:02.000050",
+        ),
         ("2026-02-24T07:15:02Z", Zone::None, "2026-02-24T07:15:02"),
         ("2026-02-04T00:00:00Z", Zone::Z, "2026-02-04T00:00:00Z"),
-        ("2026-02-24T07:15:02.5Z", Zone::Z, "2026-02-24T07:15:02.500000Z"),
+        (
+            "2026-02-24T07:15:02.5Z",
+            Zone::Z,
+            "2026-02-24T07:15:02.500000Z",
+        ),
     ] {
         assert_eq!(Time(time.parse().unwrap(), zone).to_string(), text);
     }
-    for event in Events::new(Options { zone: Zone::Z, ..options() }).take(100) {
-        assert!(object(&event)["event_timestamp"].as_str().unwrap().ends_with('Z'));
+    for event in Events::new(Options {
+        zone: Zone::Z,
+        ..options()
+    })
+    .take(100)
+    {
+        assert!(
+            object(&event)["event_timestamp"]
+                .as_str()
+                .unwrap()
+                .ends_with('Z')
+        );
     }
 }
 
@@ -175,7 +249,11 @@ fn a_time_is_written_as_python_writes_it_or_with_a_z() {
 fn event_ids_are_version_4_and_all_different() {
     let mut seen = HashSet::new();
     for event in Events::new(options()).take(10_000) {
-        let id: uuid::Uuid = object(&event)["event_id"].as_str().unwrap().parse().unwrap();
+        let id: uuid::Uuid = object(&event)["event_id"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert_eq!(id.get_version_num(), 4);
         assert!(seen.insert(id), "{id}");
     }
@@ -183,13 +261,23 @@ fn event_ids_are_version_4_and_all_different() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
-    let faulty =
-        Options { bad_json: ratio(0.1), missing_id: ratio(0.1), oversize: ratio(0.01), oversize_bytes: 4096, ..options() };
+    let faulty = Options {
+        bad_json: ratio(0.1),
+        missing_id: ratio(0.1),
+        oversize: ratio(0.01),
+        oversize_bytes: 4096,
+        ..options()
+    };
     for options in [options(), faulty] {
         let first: Vec<_> = Events::new(options.clone()).take(2_000).collect();
         let again: Vec<_> = Events::new(options.clone()).take(2_000).collect();
         assert!(first == again);
-        let other: Vec<_> = Events::new(Options { seed: 43, ..options }).take(2_000).collect();
+        let other: Vec<_> = Events::new(Options {
+            seed: 43,
+            ..options
+        })
+        .take(2_000)
+        .collect();
         assert!(first != other);
     }
 }
@@ -216,7 +304,13 @@ fn the_key_is_the_customer_and_java_clients_would_choose_the_same_partition() {
             partitions.insert(key, (murmur2(key.as_bytes()) & 0x7fff_ffff) % 3);
         }
     }
-    let expected = [("CUST_1", 0), ("CUST_2", 1), ("CUST_3", 0), ("CUST_4", 0), ("CUST_5", 1)];
+    let expected = [
+        ("CUST_1", 0),
+        ("CUST_2", 1),
+        ("CUST_3", 0),
+        ("CUST_4", 0),
+        ("CUST_5", 1),
+    ];
     assert_eq!(partitions, expected.into());
 }
 
@@ -255,7 +349,11 @@ fn faults_come_in_their_shares_and_carry_no_label() {
 
 #[test]
 fn every_message_may_be_a_fault() {
-    let all = Options { bad_json: ratio(0.5), missing_id: ratio(0.5), ..options() };
+    let all = Options {
+        bad_json: ratio(0.5),
+        missing_id: ratio(0.5),
+        ..options()
+    };
     for event in Events::new(all).take(1_000) {
         let object: Result<Map<String, Value>, _> = serde_json::from_slice(&event.value);
         assert!(object.is_err() || !object.unwrap().contains_key("event_id"));

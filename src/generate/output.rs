@@ -28,24 +28,39 @@ pub(super) enum Taken {
 /// Takes events one by one.
 pub(super) enum Output {
     /// Records in a topic.
-    Kafka { producer: LoadProducer, since_poll: u32 },
+    Kafka {
+        producer: LoadProducer,
+        since_poll: u32,
+    },
     /// One line an event.
-    Lines { writer: BufWriter<Box<dyn Write>>, written: u64 },
+    Lines {
+        writer: BufWriter<Box<dyn Write>>,
+        written: u64,
+    },
 }
 
 impl Output {
     pub(super) fn kafka(producer: LoadProducer) -> Self {
-        Self::Kafka { producer, since_poll: 0 }
+        Self::Kafka {
+            producer,
+            since_poll: 0,
+        }
     }
 
     pub(super) fn lines(writer: Box<dyn Write>) -> Self {
-        Self::Lines { writer: BufWriter::with_capacity(64 << 10, writer), written: 0 }
+        Self::Lines {
+            writer: BufWriter::with_capacity(64 << 10, writer),
+            written: 0,
+        }
     }
 
     /// Hands over one event.
     pub(super) fn offer(&mut self, event: &Event) -> anyhow::Result<Taken> {
         match self {
-            Self::Kafka { producer, since_poll } => {
+            Self::Kafka {
+                producer,
+                since_poll,
+            } => {
                 *since_poll += 1;
                 if *since_poll >= POLL_EVERY {
                     *since_poll = 0;
@@ -60,7 +75,9 @@ impl Output {
                 })
             }
             Self::Lines { writer, written } => {
-                let line = writer.write_all(&event.value).and_then(|()| writer.write_all(b"\n"));
+                let line = writer
+                    .write_all(&event.value)
+                    .and_then(|()| writer.write_all(b"\n"));
                 let taken = unless_closed(line)?;
                 *written += u64::from(taken == Taken::Yes);
                 Ok(taken)
@@ -85,7 +102,10 @@ impl Output {
     pub(super) fn counts(&self) -> Counts {
         match self {
             Self::Kafka { producer, .. } => producer.counts(),
-            Self::Lines { written, .. } => Counts { delivered: *written, ..Counts::default() },
+            Self::Lines { written, .. } => Counts {
+                delivered: *written,
+                ..Counts::default()
+            },
         }
     }
 
@@ -93,9 +113,15 @@ impl Output {
     pub(super) fn finish(self) -> anyhow::Result<Counts> {
         match self {
             Self::Kafka { producer, .. } => Ok(producer.finish(FINISH_LIMIT)),
-            Self::Lines { mut writer, written } => {
+            Self::Lines {
+                mut writer,
+                written,
+            } => {
                 unless_closed(writer.flush())?;
-                Ok(Counts { delivered: written, ..Counts::default() })
+                Ok(Counts {
+                    delivered: written,
+                    ..Counts::default()
+                })
             }
         }
     }

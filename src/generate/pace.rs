@@ -16,8 +16,11 @@ impl Pace {
 
     /// Events due after `elapsed`, in all. The first is due at once.
     pub(super) fn due(self, elapsed: Duration) -> u64 {
-        let Some(rate) = self.events_per_second else { return u64::MAX };
-        let due = elapsed.as_nanos().saturating_mul(u128::from(rate)) / Duration::from_secs(1).as_nanos();
+        let Some(rate) = self.events_per_second else {
+            return u64::MAX;
+        };
+        let due =
+            elapsed.as_nanos().saturating_mul(u128::from(rate)) / Duration::from_secs(1).as_nanos();
         u64::try_from(due).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
@@ -37,7 +40,11 @@ mod tests {
             (Some(u32::MAX), 1_000, 1 << 32),
             (None, 0, u64::MAX),
         ] {
-            assert_eq!(Pace::new(rate).due(Duration::from_millis(milliseconds)), due, "{rate:?} {milliseconds}");
+            assert_eq!(
+                Pace::new(rate).due(Duration::from_millis(milliseconds)),
+                due,
+                "{rate:?} {milliseconds}"
+            );
         }
         assert_eq!(Pace::new(Some(u32::MAX)).due(Duration::MAX), u64::MAX);
     }

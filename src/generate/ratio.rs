@@ -20,7 +20,11 @@ impl Ratio {
     /// # Errors
     /// If it is not, or is no number at all.
     pub fn new(share: f64) -> Result<Self, InvalidRatio> {
-        if (0.0..=1.0).contains(&share) { Ok(Self(share)) } else { Err(InvalidRatio) }
+        if (0.0..=1.0).contains(&share) {
+            Ok(Self(share))
+        } else {
+            Err(InvalidRatio)
+        }
     }
 
     /// The share as a number.

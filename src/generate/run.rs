@@ -59,7 +59,11 @@ impl Summary {
     /// 0, or 1 if any event did not arrive.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if self.failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -67,7 +71,11 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.elapsed.as_secs_f64();
         let rate = per_second(self.sent, self.elapsed);
-        write!(f, "sent {} events in {seconds:.1} s, {rate}/s, {} failed", self.sent, self.failed)?;
+        write!(
+            f,
+            "sent {} events in {seconds:.1} s, {rate}/s, {} failed",
+            self.sent, self.failed
+        )?;
         if let Some(error) = &self.first_error {
             write!(f, " (the first: {error})")?;
         }
@@ -82,13 +90,21 @@ impl fmt::Display for Summary {
 /// # Errors
 /// [`UsageError`](super::UsageError) if the flags contradict each other; otherwise if Kafka cannot be reached or the
 /// topic is missing, or stdout cannot be written to. A message that is refused is no error but is counted.
-pub fn run(args: &GenerateArgs, kafka: &Kafka, stop: &CancellationToken) -> anyhow::Result<Summary> {
+pub fn run(
+    args: &GenerateArgs,
+    kafka: &Kafka,
+    stop: &CancellationToken,
+) -> anyhow::Result<Summary> {
     let options = args.options()?;
     let output = if args.stdout {
         Output::lines(Box::new(io::stdout().lock()))
     } else {
         let topic = args.topic.as_deref().unwrap_or(&kafka.topic);
-        let largest = if options.oversize.is_zero() { USUAL_BYTES } else { options.oversize_bytes.max(USUAL_BYTES) };
+        let largest = if options.oversize.is_zero() {
+            USUAL_BYTES
+        } else {
+            options.oversize_bytes.max(USUAL_BYTES)
+        };
         Output::kafka(LoadProducer::connect(&kafka.client, topic, largest)?)
     };
     let summary = Generator::new(args, options, output).run(stop)?;
@@ -108,7 +124,9 @@ struct Generator {
 
 impl Generator {
     fn new(args: &GenerateArgs, options: Options, output: Output) -> Self {
-        let count = args.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+        let count = args.count.map_or(usize::MAX, |count| {
+            usize::try_from(count).unwrap_or(usize::MAX)
+        });
         Self {
             events: Events::new(options.clone()).take(count).peekable(),
             options,
@@ -140,15 +158,27 @@ impl Generator {
                 break;
             }
         }
-        let Counts { delivered, failed, first_error } = self.output.finish()?;
+        let Counts {
+            delivered,
+            failed,
+            first_error,
+        } = self.output.finish()?;
         let elapsed = started.elapsed();
-        Ok(Summary { sent: delivered, failed, first_error, elapsed, options: self.options })
+        Ok(Summary {
+            sent: delivered,
+            failed,
+            first_error,
+            elapsed,
+            options: self.options,
+        })
     }
 
     /// Hands over up to `most` events; says how many were taken, and how the last offer went.
     fn burst(&mut self, most: u64) -> anyhow::Result<(u64, Taken)> {
         for taken in 0..most {
-            let Some(event) = self.events.peek() else { return Ok((taken, Taken::Yes)) };
+            let Some(event) = self.events.peek() else {
+                return Ok((taken, Taken::Yes));
+            };
             match self.output.offer(event)? {
                 Taken::Yes => self.events.next(),
                 other => return Ok((taken, other)),
@@ -172,9 +202,17 @@ impl Progress {
         if since < PROGRESS_EVERY {
             return;
         }
-        let Counts { delivered, failed, .. } = counts();
-        eprintln!("sent {delivered} events, {}/s, {failed} failed", per_second(delivered - self.sent, since));
-        *self = Self { at: elapsed, sent: delivered };
+        let Counts {
+            delivered, failed, ..
+        } = counts();
+        eprintln!(
+            "sent {delivered} events, {}/s, {failed} failed",
+            per_second(delivered - self.sent, since)
+        );
+        *self = Self {
+            at: elapsed,
+            sent: delivered,
+        };
     }
 }
 

@@ -37,7 +37,11 @@ impl Broker {
         let [port, controller] = free_ports();
         let properties = server_properties(&folder, port, controller);
         fs::write(folder.join("server.properties"), properties).expect("target/ can be written to");
-        let mut broker = Self { process: None, folder, port };
+        let mut broker = Self {
+            process: None,
+            folder,
+            port,
+        };
         broker.run();
         broker
     }
@@ -77,7 +81,11 @@ impl Broker {
             java.is_ok_and(|output| output.status.success()),
             "Java cannot be started\nhint: tests run a real Kafka; apt-get install default-jre-headless"
         );
-        let log = File::options().create(true).append(true).open(self.log_path()).expect("target/ can be written to");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("target/ can be written to");
         let process = Command::new("sh")
             .args(["-c", include_str!("broker.sh"), "broker"])
             .args([&jars::folder(), &self.folder])
@@ -92,16 +100,27 @@ impl Broker {
 
     fn await_answer(&mut self) {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.bootstrap()).set("log_level", "0");
+        config
+            .set("bootstrap.servers", self.bootstrap())
+            .set("log_level", "0");
         let client: BaseConsumer = config.create().expect("the settings are right");
         let mut answers = || {
             let process = self.process.as_mut().expect("the broker was just started");
             let ended = process.try_wait().expect("a child can be asked").is_some();
-            assert!(!ended, "Kafka ended while it was starting; {}", self.log_tail());
-            client.fetch_metadata(None, Duration::from_millis(500)).is_ok_and(|answer| !answer.brokers().is_empty())
+            assert!(
+                !ended,
+                "Kafka ended while it was starting; {}",
+                self.log_tail()
+            );
+            client
+                .fetch_metadata(None, Duration::from_millis(500))
+                .is_ok_and(|answer| !answer.brokers().is_empty())
         };
         if !wait_until(START_LIMIT, &mut answers) {
-            panic!("Kafka did not answer within {START_LIMIT:?}; {}", self.log_tail());
+            panic!(
+                "Kafka did not answer within {START_LIMIT:?}; {}",
+                self.log_tail()
+            );
         }
     }
 
@@ -129,8 +148,14 @@ impl Drop for Broker {
 /// Two ports that nobody listens on.
 fn free_ports() -> [u16; 2] {
     // Held together, so that they differ.
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
-    listeners.map(|listener| listener.local_addr().expect("a listener has an address").port())
+    let listeners =
+        [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
+    listeners.map(|listener| {
+        listener
+            .local_addr()
+            .expect("a listener has an address")
+            .port()
+    })
 }
 
 /// One node that is broker and controller, small and quick, and that keeps records however old their timestamps are.

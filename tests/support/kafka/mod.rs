@@ -36,7 +36,9 @@ impl Kafka {
 
     /// A broker of one's own, to be killed.
     pub(crate) fn start() -> Self {
-        Self { broker: Broker::start() }
+        Self {
+            broker: Broker::start(),
+        }
     }
 
     /// What clients connect to. It survives a restart.
@@ -63,7 +65,8 @@ impl Kafka {
 
     /// Makes a topic and waits until it can be written to. `config` is the topic's, such as `cleanup.policy`.
     pub(crate) fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("the settings are right");
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("the settings are right");
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (key, value) in config {
             topic = topic.set(key, value);
@@ -75,12 +78,22 @@ impl Kafka {
         }
         let client: BaseConsumer = self.client().create().expect("the settings are right");
         let ready = wait_until(ANSWER_LIMIT, || {
-            client.fetch_metadata(Some(name), ANSWER_LIMIT).is_ok_and(|answer| {
-                let found = answer.topics().first().map_or(&[][..], |topic| topic.partitions());
-                i32::try_from(found.len()) == Ok(partitions) && found.iter().all(|partition| partition.leader() >= 0)
-            })
+            client
+                .fetch_metadata(Some(name), ANSWER_LIMIT)
+                .is_ok_and(|answer| {
+                    let found = answer
+                        .topics()
+                        .first()
+                        .map_or(&[][..], |topic| topic.partitions());
+                    i32::try_from(found.len()) == Ok(partitions)
+                        && found.iter().all(|partition| partition.leader() >= 0)
+                })
         });
-        assert!(ready, "topic {name} has no leaders after {ANSWER_LIMIT:?}; {}", self.broker.log_tail());
+        assert!(
+            ready,
+            "topic {name} has no leaders after {ANSWER_LIMIT:?}; {}",
+            self.broker.log_tail()
+        );
     }
 }
 

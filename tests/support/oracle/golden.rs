@@ -13,19 +13,19 @@ pub(crate) const GOLDEN_FIRST: usize = 195;
 type Totals = [(i64, i64, i64, i64); 5];
 
 const FIRST: Totals = [
-    (16, 11, 12, 2_868_77),
-    (20, 11, 12, 3_228_81),
-    (14, 15, 16, 4_256_97),
-    (6, 8, 16, 3_091_44),
-    (11, 13, 14, 3_563_74),
+    (16, 11, 12, 286_877),
+    (20, 11, 12, 322_881),
+    (14, 15, 16, 425_697),
+    (6, 8, 16, 309_144),
+    (11, 13, 14, 356_374),
 ];
 
 const SECOND: Totals = [
-    (503, 551, 574, 141_749_05),
-    (558, 556, 532, 131_333_26),
-    (569, 518, 577, 146_080_73),
-    (570, 535, 595, 141_293_62),
-    (529, 578, 548, 142_136_63),
+    (503, 551, 574, 14_174_905),
+    (558, 556, 532, 13_133_326),
+    (569, 518, 577, 14_608_073),
+    (570, 535, 595, 14_129_362),
+    (529, 578, 548, 14_213_663),
 ];
 
 /// The 8,293 events of the fixture, all valid and all on `day`, as (key, value). The first [`GOLDEN_FIRST`] are those of
@@ -34,16 +34,28 @@ pub(crate) fn golden_events(day: NaiveDate) -> Vec<(String, Vec<u8>)> {
     let first = trigger(Totals::default(), FIRST);
     let rest = trigger(FIRST, SECOND);
     let midnight = NaiveDateTime::from(day);
-    first.into_iter().chain(rest).enumerate().map(|(number, event)| event.write(number, midnight)).collect()
+    first
+        .into_iter()
+        .chain(rest)
+        .enumerate()
+        .map(|(number, event)| event.write(number, midnight))
+        .collect()
 }
 
 /// The gold table after the first trigger, and after the second.
 pub(crate) fn golden_gold(day: NaiveDate) -> [BTreeMap<GoldKey, Metrics>; 2] {
     [FIRST, SECOND].map(|totals| {
-        let rows = totals.into_iter().zip(1..).map(|((page_views, add_to_cart_count, purchase_count, cents), number)| {
-            let metrics = Metrics { page_views, add_to_cart_count, purchase_count, revenue_cents: cents };
-            ((format!("CUST_{number}"), day), metrics)
-        });
+        let rows = totals.into_iter().zip(1..).map(
+            |((page_views, add_to_cart_count, purchase_count, cents), number)| {
+                let metrics = Metrics {
+                    page_views,
+                    add_to_cart_count,
+                    purchase_count,
+                    revenue_cents: cents,
+                };
+                ((format!("CUST_{number}"), day), metrics)
+            },
+        );
         rows.collect()
     })
 }
@@ -56,7 +68,11 @@ struct GoldenEvent {
 
 impl GoldenEvent {
     fn write(self, number: usize, midnight: NaiveDateTime) -> (String, Vec<u8>) {
-        let Self { customer, event_type, cents } = self;
+        let Self {
+            customer,
+            event_type,
+            cents,
+        } = self;
         let number = i64::try_from(number).expect("there are few events");
         // Ten seconds apart, which leaves the last of them within the day.
         let time = midnight + TimeDelta::seconds(10 * number) + TimeDelta::microseconds(number);
@@ -71,7 +87,13 @@ impl GoldenEvent {
             "invalid_field": null,
         });
         let amount = format!(r#""amount":{}.{:02}"#, cents / 100, cents % 100);
-        (customer, value.to_string().replacen(r#""amount":null"#, &amount, 1).into_bytes())
+        (
+            customer,
+            value
+                .to_string()
+                .replacen(r#""amount":null"#, &amount, 1)
+                .into_bytes(),
+        )
     }
 }
 
@@ -79,10 +101,18 @@ impl GoldenEvent {
 fn trigger(from: Totals, to: Totals) -> Vec<GoldenEvent> {
     let mut events = Vec::new();
     for (number, (from, to)) in from.into_iter().zip(to).enumerate() {
-        let event = |event_type, cents| GoldenEvent { customer: format!("CUST_{}", number + 1), event_type, cents };
-        events.extend((from.0..to.0).map(|i| event("PAGE_VIEW", 10_00 + 7 * i)));
-        events.extend((from.1..to.1).map(|i| event("ADD_TO_CART", 10_00 + 11 * i)));
-        events.extend(split(to.3 - from.3, to.2 - from.2).into_iter().map(|cents| event("PURCHASE", cents)));
+        let event = |event_type, cents| GoldenEvent {
+            customer: format!("CUST_{}", number + 1),
+            event_type,
+            cents,
+        };
+        events.extend((from.0..to.0).map(|i| event("PAGE_VIEW", 1_000 + 7 * i)));
+        events.extend((from.1..to.1).map(|i| event("ADD_TO_CART", 1_000 + 11 * i)));
+        events.extend(
+            split(to.3 - from.3, to.2 - from.2)
+                .into_iter()
+                .map(|cents| event("PURCHASE", cents)),
+        );
     }
     mixed(events)
 }
@@ -103,7 +133,16 @@ fn split(sum: i64, count: i64) -> Vec<i64> {
 fn mixed(events: Vec<GoldenEvent>) -> Vec<GoldenEvent> {
     let count = events.len();
     // A prime that does not divide the count visits every place once.
-    let step = [37, 41, 43].into_iter().find(|prime| count % prime != 0).expect("one of three primes is no divisor");
+    let step = [37, 41, 43]
+        .into_iter()
+        .find(|prime| count % prime != 0)
+        .expect("one of three primes is no divisor");
     let mut places: Vec<_> = events.into_iter().map(Some).collect();
-    (0..count).map(|i| places[i * step % count].take().expect("every place is visited once")).collect()
+    (0..count)
+        .map(|i| {
+            places[i * step % count]
+                .take()
+                .expect("every place is visited once")
+        })
+        .collect()
 }

@@ -71,10 +71,14 @@ impl Metrics {
 }
 
 /// The gold table that these clean events make.
-pub(crate) fn gold<'a>(clean: impl IntoIterator<Item = &'a CleanEvent>) -> BTreeMap<GoldKey, Metrics> {
+pub(crate) fn gold<'a>(
+    clean: impl IntoIterator<Item = &'a CleanEvent>,
+) -> BTreeMap<GoldKey, Metrics> {
     let mut rows: BTreeMap<GoldKey, Metrics> = BTreeMap::new();
     for event in clean {
-        rows.entry((event.customer_id.clone(), event.event_timestamp.date())).or_default().count(event);
+        rows.entry((event.customer_id.clone(), event.event_timestamp.date()))
+            .or_default()
+            .count(event);
     }
     rows
 }

@@ -73,9 +73,15 @@ fn verdict(value: &[u8]) -> Verdict {
     let Ok(event) = serde_json::from_slice::<RawEvent<'_>>(value) else {
         return Verdict::Rejected("json".to_owned());
     };
-    let Some(event_id) = event.event_id else { return Verdict::Rejected("event_id".to_owned()) };
+    let Some(event_id) = event.event_id else {
+        return Verdict::Rejected("event_id".to_owned());
+    };
     if !event.is_valid {
-        return Verdict::Rejected(event.invalid_field.expect("an invalid event says which field is"));
+        return Verdict::Rejected(
+            event
+                .invalid_field
+                .expect("an invalid event says which field is"),
+        );
     }
     Verdict::Clean(CleanEvent {
         event_id,
@@ -97,7 +103,9 @@ pub(crate) fn cents(amount: &str) -> i64 {
     let (units, fraction) = amount.split_once('.').unwrap_or((amount, ""));
     let fraction = fraction.trim_end_matches('0');
     assert!(fraction.len() <= 2, "{amount} is not in whole cents");
-    format!("{units}{fraction:0<2}").parse().unwrap_or_else(|error| panic!("{amount} is no amount: {error}"))
+    format!("{units}{fraction:0<2}")
+        .parse()
+        .unwrap_or_else(|error| panic!("{amount} is no amount: {error}"))
 }
 
 /// UTC, whether a `Z` says so or not.

@@ -28,14 +28,21 @@ impl<'a> Views<'a> {
     /// Over these clean events, as of `now` in UTC.
     pub(crate) fn new(clean: impl IntoIterator<Item = &'a CleanEvent>, now: NaiveDateTime) -> Self {
         let clean: Vec<_> = clean.into_iter().collect();
-        Self { gold: gold(clean.iter().copied()), clean, now }
+        Self {
+            gold: gold(clean.iter().copied()),
+            clean,
+            now,
+        }
     }
 
     /// By date, newest first.
     pub(crate) fn event_funnel(&self) -> Table {
         let mut dates: BTreeMap<Reverse<NaiveDate>, Metrics> = BTreeMap::new();
         for event in &self.clean {
-            dates.entry(Reverse(event.event_timestamp.date())).or_default().count(event);
+            dates
+                .entry(Reverse(event.event_timestamp.date()))
+                .or_default()
+                .count(event);
         }
         let rows = dates.into_iter().map(|(Reverse(date), metrics)| {
             let mut row = vec![date.to_string()];
@@ -49,7 +56,12 @@ impl<'a> Views<'a> {
         });
         Table {
             columns: &[
-                "event_date", "page_views", "add_to_cart", "purchases", "page_to_cart_rate", "cart_to_purchase_rate",
+                "event_date",
+                "page_views",
+                "add_to_cart",
+                "purchases",
+                "page_to_cart_rate",
+                "cart_to_purchase_rate",
                 "overall_conversion_rate",
             ],
             rows: rows.collect(),
@@ -71,7 +83,12 @@ impl<'a> Views<'a> {
         });
         Table {
             columns: &[
-                "customer_id", "event_date", "total_revenue", "purchase_count", "page_views", "add_to_cart_count",
+                "customer_id",
+                "event_date",
+                "total_revenue",
+                "purchase_count",
+                "page_views",
+                "add_to_cart_count",
                 "avg_order_value",
             ],
             rows: rows.collect(),
@@ -81,7 +98,8 @@ impl<'a> Views<'a> {
     /// By customer and date.
     pub(crate) fn real_time_customer_metrics(&self) -> Table {
         let rows = self.gold.iter().map(|((customer, date), metrics)| {
-            let engagement = metrics.page_views + 3 * metrics.add_to_cart_count + 10 * metrics.purchase_count;
+            let engagement =
+                metrics.page_views + 3 * metrics.add_to_cart_count + 10 * metrics.purchase_count;
             let mut row = vec![customer.clone(), date.to_string()];
             row.extend(counts(*metrics));
             row.extend([
@@ -93,8 +111,14 @@ impl<'a> Views<'a> {
         });
         Table {
             columns: &[
-                "customer_id", "event_date", "page_views", "add_to_cart_count", "purchase_count", "total_revenue",
-                "avg_order_value", "engagement_score",
+                "customer_id",
+                "event_date",
+                "page_views",
+                "add_to_cart_count",
+                "purchase_count",
+                "total_revenue",
+                "avg_order_value",
+                "engagement_score",
             ],
             rows: rows.collect(),
         }
@@ -109,7 +133,8 @@ impl<'a> Views<'a> {
             *days += 1;
         }
         let mut customers: Vec<_> = customers.into_iter().collect();
-        customers.sort_by_key(|(customer, (lifetime, _))| (Reverse(lifetime.revenue_cents), *customer));
+        customers
+            .sort_by_key(|(customer, (lifetime, _))| (Reverse(lifetime.revenue_cents), *customer));
         let rows = customers.into_iter().map(|(customer, (lifetime, days))| {
             vec![
                 customer.to_owned(),
@@ -126,8 +151,16 @@ impl<'a> Views<'a> {
         });
         Table {
             columns: &[
-                "customer_id", "lifetime_revenue", "total_purchases", "total_page_views", "total_add_to_cart",
-                "active_days", "avg_order_value", "revenue_per_day", "conversion_rate", "customer_tier",
+                "customer_id",
+                "lifetime_revenue",
+                "total_purchases",
+                "total_page_views",
+                "total_add_to_cart",
+                "active_days",
+                "avg_order_value",
+                "revenue_per_day",
+                "conversion_rate",
+                "customer_tier",
             ],
             rows: rows.collect(),
         }
@@ -137,38 +170,61 @@ impl<'a> Views<'a> {
     pub(crate) fn hourly_trends(&self) -> Table {
         let current = hour(self.now);
         let hours = current - TimeDelta::hours(23)..=current;
-        let mut trends: BTreeMap<Reverse<NaiveDateTime>, (Metrics, BTreeSet<&str>)> = BTreeMap::new();
-        for event in self.clean.iter().filter(|event| hours.contains(&hour(event.event_timestamp))) {
-            let (metrics, customers) = trends.entry(Reverse(hour(event.event_timestamp))).or_default();
+        let mut trends: BTreeMap<Reverse<NaiveDateTime>, (Metrics, BTreeSet<&str>)> =
+            BTreeMap::new();
+        for event in self
+            .clean
+            .iter()
+            .filter(|event| hours.contains(&hour(event.event_timestamp)))
+        {
+            let (metrics, customers) = trends
+                .entry(Reverse(hour(event.event_timestamp)))
+                .or_default();
             metrics.count(event);
             customers.insert(&event.customer_id);
         }
-        let rows = trends.into_iter().map(|(Reverse(hour), (metrics, customers))| {
-            let mut row = vec![hour.to_string()];
-            row.extend(counts(metrics));
-            row.extend([money(metrics.revenue_cents), customers.len().to_string()]);
-            row
-        });
+        let rows = trends
+            .into_iter()
+            .map(|(Reverse(hour), (metrics, customers))| {
+                let mut row = vec![hour.to_string()];
+                row.extend(counts(metrics));
+                row.extend([money(metrics.revenue_cents), customers.len().to_string()]);
+                row
+            });
         Table {
-            columns: &["event_hour", "page_views", "add_to_cart", "purchases", "revenue", "unique_customers"],
+            columns: &[
+                "event_hour",
+                "page_views",
+                "add_to_cart",
+                "purchases",
+                "revenue",
+                "unique_customers",
+            ],
             rows: rows.collect(),
         }
     }
 }
 
 fn counts(metrics: Metrics) -> [String; 3] {
-    [metrics.page_views, metrics.add_to_cart_count, metrics.purchase_count].map(|count| count.to_string())
+    [
+        metrics.page_views,
+        metrics.add_to_cart_count,
+        metrics.purchase_count,
+    ]
+    .map(|count| count.to_string())
 }
 
 fn hour(time: NaiveDateTime) -> NaiveDateTime {
-    time.date().and_hms_opt(time.hour(), 0, 0).expect("an hour has a start")
+    time.date()
+        .and_hms_opt(time.hour(), 0, 0)
+        .expect("an hour has a start")
 }
 
 fn tier(revenue_cents: i64) -> &'static str {
     match revenue_cents {
-        1_000_00.. => "VIP",
-        500_00.. => "Premium",
-        100_00.. => "Regular",
+        100_000.. => "VIP",
+        50_000.. => "Premium",
+        10_000.. => "Regular",
         _ => "New",
     }
 }
@@ -191,5 +247,9 @@ fn percent(part: i64, whole: i64) -> String {
 
 /// The quotient of two numbers that are not negative, a half rounded up.
 fn half_up(dividend: i64, divisor: i64) -> i64 {
-    if divisor == 0 { 0 } else { (2 * dividend + divisor) / (2 * divisor) }
+    if divisor == 0 {
+        0
+    } else {
+        (2 * dividend + divisor) / (2 * divisor)
+    }
 }

@@ -5,6 +5,7 @@ mod changelog;
 mod client;
 mod consumer;
 mod error;
+pub mod load;
 mod position;
 mod producer;
 

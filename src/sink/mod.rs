@@ -1,1 +1,6 @@
 //! sink
+pub mod control;
+mod literal;
+pub mod load;
+pub mod position;
+pub mod table;

@@ -1,0 +1,263 @@
+//! Staged files in, the statements of one transaction out, and what its answer means.
+//!
+//! The first statement takes the lock of the control table. Whoever wants to raise a fence then waits until this load
+//! has ended; a load that begins after a fence was raised matches no row and changes nothing. A request that runs
+//! twice finds `next_offset` moved and changes nothing the second time.
+
+use std::sync::Arc;
+
+use super::control::{ControlRow, ControlTable, InvalidControl};
+use super::literal::{field, quoted, text};
+use super::position::{Fence, NextOffset, TopicPartition};
+use super::table::{
+    DELETED_COLUMN, DELETED_FIELD, Kind, OFFSET_COLUMN, OFFSET_FIELD, PARTITION_COLUMN, TargetTable, VERSION_COLUMN, parquet_name,
+    warehouse_name, warehouse_type,
+};
+use crate::sql::types::Column;
+use crate::warehouse::Answer;
+
+/// The names of the warehouse's objects that a load uses, as the warehouse stores them.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    /// The table that says, per partition, who may load and what is next.
+    pub control: ControlTable,
+    /// The stage that the files are in.
+    pub stage: String,
+    /// The file format that reads them.
+    pub file_format: String,
+}
+
+/// A file on the stage: the rows of one partition between two positions.
+#[derive(Clone, Debug)]
+pub struct StagedFile {
+    /// The partition that the rows come from.
+    pub partition: i32,
+    /// The file's name under the stage.
+    pub path: String,
+    /// Where the control table stands before the load.
+    pub expected: NextOffset,
+    /// Where it stands afterwards.
+    pub new: NextOffset,
+    /// The fence under which the partition was assigned.
+    pub fence: Fence,
+}
+
+/// The files for one table; at least one, and at most one of each partition.
+#[derive(Clone, Debug)]
+pub struct TableLoad {
+    /// The table.
+    pub table: Arc<TargetTable>,
+    /// Its files.
+    pub files: Vec<StagedFile>,
+}
+
+/// Everything that goes into the warehouse in one transaction.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// The objects to use.
+    pub objects: Objects,
+    /// The tables to load; at least one.
+    pub tables: Vec<TableLoad>,
+}
+
+/// What a load did to a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The rows are in the table and the control table says so.
+    Loaded,
+    /// They were there already: an earlier run of the same request loaded them.
+    AlreadyLoaded,
+    /// Somebody else has the partition now; nothing was changed.
+    Fenced,
+}
+
+/// What the control table says after a load cannot follow from the load.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnexpectedAnswer {
+    /// The warehouse did not answer as it does.
+    #[error("the answer to a load has {answers} results instead of {statements}")]
+    Incomplete {
+        /// How many results came.
+        answers: usize,
+        /// How many statements were sent.
+        statements: usize,
+    },
+    /// The table itself is not as it must be.
+    #[error(transparent)]
+    Control(#[from] InvalidControl),
+    /// The position is neither before nor after the load.
+    #[error(
+        "the control table says that {at} goes on at offset {found}, but this sink loaded from {expected} to {new}\n\
+         hint: nobody may edit the control table while a sink runs; start the sink again to go on from what the table says"
+    )]
+    Moved {
+        /// The partition.
+        at: TopicPartition,
+        /// What the table says.
+        found: NextOffset,
+        /// What it said before.
+        expected: NextOffset,
+        /// What it should say now.
+        new: NextOffset,
+    },
+}
+
+impl Load {
+    /// The statements, in order, of the one request that this load is.
+    pub fn statements(&self) -> Vec<String> {
+        let mut statements = vec!["BEGIN".to_owned(), self.lock()];
+        for load in &self.tables {
+            statements.push(match load.table.kind() {
+                Kind::Upsert { key } => self.merge(load, key),
+                Kind::Append => self.insert(load),
+            });
+        }
+        statements.push(self.advance());
+        statements.push(self.objects.control.select(&self.partitions()));
+        statements.push("COMMIT".to_owned());
+        statements
+    }
+
+    /// What the answers to [`Self::statements`] say about each partition, in the order of the tables and files.
+    pub fn outcomes(&self, answers: &[Answer]) -> Result<Vec<(TopicPartition, Outcome)>, UnexpectedAnswer> {
+        let statements = self.tables.len() + 5;
+        if answers.len() != statements {
+            return Err(UnexpectedAnswer::Incomplete { answers: answers.len(), statements });
+        }
+        let advanced = updated_rows(&answers[statements - 3]);
+        let rows = self.objects.control.rows(&answers[statements - 2], &self.partitions())?;
+        self.files().zip(&rows).map(|((_, file), row)| Ok((row.at.clone(), outcome(file, row, advanced)?))).collect()
+    }
+
+    /// The partitions of this load, in the order of the tables and files.
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        self.files().map(|(topic, file)| TopicPartition::new(topic, file.partition)).collect()
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&str, &StagedFile)> {
+        self.tables.iter().flat_map(|load| load.files.iter().map(|file| (load.table.topic(), file)))
+    }
+
+    fn lock(&self) -> String {
+        let mine = self.files().map(|(topic, file)| {
+            format!("(topic = {} AND partition_id = {} AND fence = {})", text(topic), file.partition, file.fence)
+        });
+        format!("UPDATE {} SET loads = loads + 1 WHERE {}", self.control(), joined(mine, " OR "))
+    }
+
+    fn advance(&self) -> String {
+        let next = self.files().map(|(topic, file)| {
+            format!("WHEN topic = {} AND partition_id = {} THEN {}", text(topic), file.partition, file.new)
+        });
+        let mine = self.files().map(|(topic, file)| {
+            format!(
+                "(topic = {} AND partition_id = {} AND fence = {} AND next_offset = {})",
+                text(topic),
+                file.partition,
+                file.fence,
+                file.expected
+            )
+        });
+        format!("UPDATE {} SET next_offset = CASE {} END WHERE {}", self.control(), joined(next, " "), joined(mine, " OR "))
+    }
+
+    fn merge(&self, load: &TableLoad, key: &[Column]) -> String {
+        let names: Vec<String> = load.table.columns().iter().map(column_name).collect();
+        let keys: Vec<String> = key.iter().map(column_name).collect();
+        let technical = [
+            format!("{}::BOOLEAN AS {DELETED_COLUMN}", field(DELETED_FIELD)),
+            format!("{}::NUMBER(19,0) AS {VERSION_COLUMN}", field(OFFSET_FIELD)),
+        ];
+        let changes = names.iter().filter(|name| !keys.contains(name)).map(|name| format!("{name} = s.{name}, "));
+        format!(
+            "MERGE INTO {table} t USING (SELECT s.* FROM ({files}) s {fenced} \
+             QUALIFY ROW_NUMBER() OVER (PARTITION BY {one_key} ORDER BY s.{VERSION_COLUMN} DESC) = 1) s ON {same_key} \
+             WHEN MATCHED AND s.{VERSION_COLUMN} > t.{VERSION_COLUMN} AND s.{DELETED_COLUMN} THEN DELETE \
+             WHEN MATCHED AND s.{VERSION_COLUMN} > t.{VERSION_COLUMN} THEN UPDATE SET {changes}{VERSION_COLUMN} = s.{VERSION_COLUMN} \
+             WHEN NOT MATCHED AND NOT s.{DELETED_COLUMN} THEN INSERT ({columns}, {VERSION_COLUMN}) VALUES ({values}, s.{VERSION_COLUMN})",
+            table = quoted(load.table.name()),
+            files = self.files_of(load, &technical),
+            fenced = self.fenced(load, VERSION_COLUMN),
+            one_key = joined(keys.iter().map(|name| format!("s.{name}")), ", "),
+            same_key = joined(keys.iter().map(|name| format!("EQUAL_NULL(t.{name}, s.{name})")), " AND "),
+            changes = joined(changes, ""),
+            columns = names.join(", "),
+            values = joined(names.iter().map(|name| format!("s.{name}")), ", "),
+        )
+    }
+
+    fn insert(&self, load: &TableLoad) -> String {
+        let names: Vec<String> = load.table.columns().iter().map(column_name).collect();
+        let technical = [format!("{}::NUMBER(19,0) AS {OFFSET_COLUMN}", field(OFFSET_FIELD))];
+        format!(
+            "INSERT INTO {table} ({columns}) SELECT {values} FROM ({files}) s {fenced}",
+            table = quoted(load.table.name()),
+            columns = names.join(", "),
+            values = joined(names.iter().map(|name| format!("s.{name}")), ", "),
+            files = self.files_of(load, &technical),
+            fenced = self.fenced(load, OFFSET_COLUMN),
+        )
+    }
+
+    /// All rows of the table's files, typed.
+    fn files_of(&self, load: &TableLoad, technical: &[String]) -> String {
+        let typed = load.table.columns().iter().map(|column| {
+            format!("{}::{} AS {}", field(&parquet_name(column)), warehouse_type(column.sql_type), column_name(column))
+        });
+        let columns = joined(typed.chain(technical.iter().cloned()), ", ");
+        let files = load.files.iter().map(|file| {
+            format!(
+                "SELECT {columns}, {partition} AS {PARTITION_COLUMN} FROM {path} (FILE_FORMAT => {format})",
+                partition = file.partition,
+                path = text(&format!("@{}/{}", quoted(&self.objects.stage), file.path)),
+                format = text(&quoted(&self.objects.file_format)),
+            )
+        });
+        joined(files, " UNION ALL ")
+    }
+
+    /// Keeps of the rows `s` those that are this sink's to load and not loaded yet.
+    fn fenced(&self, load: &TableLoad, offset_column: &str) -> String {
+        let mine = load.files.iter().map(|file| format!("(c.partition_id = {} AND c.fence = {})", file.partition, file.fence));
+        format!(
+            "JOIN {control} c ON c.topic = {topic} AND c.partition_id = s.{PARTITION_COLUMN} \
+             WHERE s.{offset_column} >= c.next_offset AND ({mine})",
+            control = self.control(),
+            topic = text(load.table.topic()),
+            mine = joined(mine, " OR "),
+        )
+    }
+
+    fn control(&self) -> String {
+        self.objects.control.identifier()
+    }
+}
+
+fn outcome(file: &StagedFile, row: &ControlRow, advanced: Option<u64>) -> Result<Outcome, UnexpectedAnswer> {
+    if row.fence != file.fence {
+        return Ok(Outcome::Fenced);
+    }
+    if row.next_offset != file.new {
+        let (at, found) = (row.at.clone(), row.next_offset);
+        return Err(UnexpectedAnswer::Moved { at, found, expected: file.expected, new: file.new });
+    }
+    // All partitions of a load that are still ours advance together, or none does.
+    Ok(if advanced == Some(0) { Outcome::AlreadyLoaded } else { Outcome::Loaded })
+}
+
+/// The count that an UPDATE answers with.
+fn updated_rows(answer: &Answer) -> Option<u64> {
+    answer.rows.first()?.first()?.as_deref()?.parse().ok()
+}
+
+fn column_name(column: &Column) -> String {
+    quoted(&warehouse_name(column))
+}
+
+fn joined(parts: impl Iterator<Item = String>, separator: &str) -> String {
+    parts.collect::<Vec<_>>().join(separator)
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

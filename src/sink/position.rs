@@ -1,0 +1,161 @@
+//! Where reading stands in a partition, and who may move it.
+
+use std::fmt;
+
+/// The offset at which reading a partition goes on: one after the last record read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NextOffset(i64);
+
+impl NextOffset {
+    /// The very beginning of a partition.
+    pub const START: Self = Self(0);
+
+    /// Reading goes on behind the record at this offset.
+    pub fn after(last_read: i64) -> Self {
+        Self(last_read + 1)
+    }
+
+    /// Reading goes on at exactly this offset, as the broker or the warehouse says it.
+    pub fn at(offset: i64) -> Self {
+        Self(offset)
+    }
+
+    /// The offset as Kafka counts it.
+    pub fn value(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for NextOffset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The right to load a partition. Whoever raised it last may load; everybody before may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence(i64);
+
+impl Fence {
+    /// The fence as the control table counts it.
+    pub fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number in the control table.
+    pub fn value(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// One partition of one topic. Prints as `topic/partition`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number, from 0.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// The partition of that number in that topic.
+    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// The offsets that a partition still holds: from `low` up to, and without, `high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    /// The first offset that is still there.
+    pub low: NextOffset,
+    /// The offset that the next record will get.
+    pub high: NextOffset,
+}
+
+/// Why a partition cannot be read on from where the warehouse stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// Records left the topic before they were loaded.
+    #[error(
+        "{at} begins at offset {low}, but the warehouse waits for offset {next}: what lies between was deleted before it was loaded\n\
+         hint: give the topic a longer retention; to go on without those rows, set next_offset = {low} for this partition in the control table"
+    )]
+    Gone {
+        /// The partition.
+        at: TopicPartition,
+        /// Where the warehouse wants to go on.
+        next: NextOffset,
+        /// The first offset that is still there.
+        low: NextOffset,
+    },
+    /// The topic ends before the place where the warehouse stands.
+    #[error(
+        "{at} ends at offset {high}, but the warehouse has already loaded up to offset {next}: this is not the topic that was loaded before\n\
+         hint: if the topic was created anew on purpose, delete its rows from the control table and run `sluicebox setup`"
+    )]
+    Recreated {
+        /// The partition.
+        at: TopicPartition,
+        /// Where the warehouse wants to go on.
+        next: NextOffset,
+        /// Where the topic ends.
+        high: NextOffset,
+    },
+}
+
+/// Where to begin reading when the warehouse stands at `next` and the topic holds `held`.
+///
+/// A partition that was never loaded begins at whatever is still there. Any other gap is an error:
+/// rows that the warehouse never saw must not disappear quietly.
+pub fn start_offset(at: &TopicPartition, next: NextOffset, held: Watermarks) -> Result<NextOffset, StartError> {
+    if next > held.high {
+        return Err(StartError::Recreated { at: at.clone(), next, high: held.high });
+    }
+    if next >= held.low || next == NextOffset::START {
+        return Ok(next.max(held.low));
+    }
+    Err(StartError::Gone { at: at.clone(), next, low: held.low })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(next: i64, low: i64, high: i64) -> Result<i64, StartError> {
+        let held = Watermarks { low: NextOffset::at(low), high: NextOffset::at(high) };
+        start_offset(&TopicPartition::new("clean_events", 2), NextOffset::at(next), held).map(NextOffset::value)
+    }
+
+    #[test]
+    fn reading_starts_where_the_warehouse_stands() {
+        assert_eq!(start(0, 0, 0), Ok(0), "an empty topic");
+        assert_eq!(start(7, 0, 10), Ok(7), "in the middle");
+        assert_eq!(start(10, 10, 10), Ok(10), "all was loaded, then deleted");
+        assert_eq!(start(0, 5, 10), Ok(5), "the first load of an old topic");
+    }
+
+    #[test]
+    fn rows_that_left_the_topic_before_their_load_stop_the_sink() {
+        let error = start(3, 5, 10).unwrap_err().to_string();
+        assert!(error.contains("clean_events/2 begins at offset 5") && error.contains("hint:"), "{error}");
+    }
+
+    #[test]
+    fn a_topic_created_anew_stops_the_sink() {
+        let error = start(11, 0, 10).unwrap_err().to_string();
+        assert!(error.contains("ends at offset 10") && error.contains("hint:"), "{error}");
+    }
+}

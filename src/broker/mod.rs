@@ -10,7 +10,7 @@ mod position;
 mod producer;
 
 pub use admin::{Admin, TopicOutcome, TopicSpec};
-pub use changelog::read_changelog;
+pub(crate) use changelog::read_changelog;
 pub use client::{Config, Kafka};
 pub use consumer::{Assignment, Change, GroupConsumer, Record};
 pub use error::BrokerError;

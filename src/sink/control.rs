@@ -82,7 +82,11 @@ impl ControlTable {
     /// Raises the fence of every partition, and says where each goes on; in the order asked for.
     ///
     /// One request under one id: when a reply is lost and the request is sent again, the fence rises once.
-    pub async fn raise(&self, client: &Client, partitions: &[TopicPartition]) -> Result<Vec<ControlRow>, RaiseError> {
+    pub async fn raise(
+        &self,
+        client: &Client,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<ControlRow>, RaiseError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -90,16 +94,25 @@ impl ControlTable {
         let answers = client
             .execute_all(&self.raising(partitions), request)
             .await
-            .map_err(|source| RaiseError::Warehouse { partitions: partitions.len(), source })?;
+            .map_err(|source| RaiseError::Warehouse {
+                partitions: partitions.len(),
+                source,
+            })?;
         let [.., rows, _commit] = answers.as_slice() else {
-            return Err(InvalidControl::NoAnswer { table: self.name.clone() }.into());
+            return Err(InvalidControl::NoAnswer {
+                table: self.name.clone(),
+            }
+            .into());
         };
         Ok(self.rows(rows, partitions)?)
     }
 
     /// The statements that raise the fences; the last but one reads the result.
     fn raising(&self, partitions: &[TopicPartition]) -> Vec<String> {
-        let values: Vec<String> = partitions.iter().map(|at| format!("({}, {})", text(&at.topic), at.partition)).collect();
+        let values: Vec<String> = partitions
+            .iter()
+            .map(|at| format!("({}, {})", text(&at.topic), at.partition))
+            .collect();
         vec![
             "BEGIN".to_owned(),
             format!(
@@ -117,16 +130,37 @@ impl ControlTable {
 
     /// The statement that reads the rows of these partitions.
     pub(crate) fn select(&self, partitions: &[TopicPartition]) -> String {
-        let these: Vec<String> =
-            partitions.iter().map(|at| format!("(topic = {} AND partition_id = {})", text(&at.topic), at.partition)).collect();
-        format!("SELECT topic, partition_id, next_offset, fence FROM {} WHERE {}", self.identifier(), these.join(" OR "))
+        let these: Vec<String> = partitions
+            .iter()
+            .map(|at| {
+                format!(
+                    "(topic = {} AND partition_id = {})",
+                    text(&at.topic),
+                    at.partition
+                )
+            })
+            .collect();
+        format!(
+            "SELECT topic, partition_id, next_offset, fence FROM {} WHERE {}",
+            self.identifier(),
+            these.join(" OR ")
+        )
     }
 
     /// The answer to [`Self::select`], in the order of the partitions.
-    pub(crate) fn rows(&self, answer: &Answer, partitions: &[TopicPartition]) -> Result<Vec<ControlRow>, InvalidControl> {
-        let unreadable = || InvalidControl::Unreadable { table: self.name.clone() };
-        let rows: Vec<ControlRow> =
-            answer.rows.iter().map(|row| control_row(row).ok_or_else(unreadable)).collect::<Result<_, _>>()?;
+    pub(crate) fn rows(
+        &self,
+        answer: &Answer,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<ControlRow>, InvalidControl> {
+        let unreadable = || InvalidControl::Unreadable {
+            table: self.name.clone(),
+        };
+        let rows: Vec<ControlRow> = answer
+            .rows
+            .iter()
+            .map(|row| control_row(row).ok_or_else(unreadable))
+            .collect::<Result<_, _>>()?;
         partitions
             .iter()
             .map(|at| {
@@ -135,7 +169,11 @@ impl ControlTable {
                     (Some(row), 0) => Ok(row.clone()),
                     (first, more) => {
                         let rows = usize::from(first.is_some()) + more;
-                        Err(InvalidControl::NotOneRow { table: self.name.clone(), at: at.clone(), rows })
+                        Err(InvalidControl::NotOneRow {
+                            table: self.name.clone(),
+                            at: at.clone(),
+                            rows,
+                        })
                     }
                 }
             })
@@ -165,12 +203,21 @@ mod tests {
     use super::*;
 
     fn answer(rows: &[[&str; 4]]) -> Answer {
-        let rows = rows.iter().map(|row| row.iter().map(|cell| Some((*cell).to_owned())).collect()).collect();
-        Answer { columns: Vec::new(), rows }
+        let rows = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| Some((*cell).to_owned())).collect())
+            .collect();
+        Answer {
+            columns: Vec::new(),
+            rows,
+        }
     }
 
     fn partitions() -> Vec<TopicPartition> {
-        vec![TopicPartition::new("clean_events", 0), TopicPartition::new("clean_events", 1)]
+        vec![
+            TopicPartition::new("clean_events", 0),
+            TopicPartition::new("clean_events", 1),
+        ]
     }
 
     #[test]
@@ -190,15 +237,26 @@ mod tests {
             ]
         );
         for statement in statements {
-            Parser::parse_sql(&SnowflakeDialect, &statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+            Parser::parse_sql(&SnowflakeDialect, &statement)
+                .unwrap_or_else(|error| panic!("{statement}: {error}"));
         }
     }
 
     #[test]
     fn rows_come_back_in_the_order_asked_for() {
         let table = ControlTable::new("SLUICEBOX_CONTROL");
-        let rows = table.rows(&answer(&[["clean_events", "1", "7", "3"], ["clean_events", "0", "5", "2"]]), &partitions());
-        let rows: Vec<_> = rows.unwrap().iter().map(|row| (row.at.partition, row.next_offset.value(), row.fence.value())).collect();
+        let rows = table.rows(
+            &answer(&[
+                ["clean_events", "1", "7", "3"],
+                ["clean_events", "0", "5", "2"],
+            ]),
+            &partitions(),
+        );
+        let rows: Vec<_> = rows
+            .unwrap()
+            .iter()
+            .map(|row| (row.at.partition, row.next_offset.value(), row.fence.value()))
+            .collect();
         assert_eq!(rows, [(0, 5, 2), (1, 7, 3)]);
     }
 
@@ -206,15 +264,28 @@ mod tests {
     fn a_partition_needs_exactly_one_row() {
         let table = ControlTable::new("SLUICEBOX_CONTROL");
         for (rows, expected) in [
-            (answer(&[["clean_events", "0", "5", "2"]]), "0 rows for clean_events/1"),
             (
-                answer(&[["clean_events", "0", "5", "2"], ["clean_events", "0", "5", "2"], ["clean_events", "1", "5", "2"]]),
+                answer(&[["clean_events", "0", "5", "2"]]),
+                "0 rows for clean_events/1",
+            ),
+            (
+                answer(&[
+                    ["clean_events", "0", "5", "2"],
+                    ["clean_events", "0", "5", "2"],
+                    ["clean_events", "1", "5", "2"],
+                ]),
                 "2 rows for clean_events/0",
             ),
-            (answer(&[["clean_events", "x", "5", "2"]]), "does not read as topic"),
+            (
+                answer(&[["clean_events", "x", "5", "2"]]),
+                "does not read as topic",
+            ),
         ] {
             let error = table.rows(&rows, &partitions()).unwrap_err().to_string();
-            assert!(error.contains(expected) && error.contains("hint:"), "{error}");
+            assert!(
+                error.contains(expected) && error.contains("hint:"),
+                "{error}"
+            );
         }
     }
 }

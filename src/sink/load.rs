@@ -10,8 +10,8 @@ use super::control::{ControlRow, ControlTable, InvalidControl};
 use super::literal::{field, quoted, text};
 use super::position::{Fence, NextOffset, TopicPartition};
 use super::table::{
-    DELETED_COLUMN, DELETED_FIELD, Kind, OFFSET_COLUMN, OFFSET_FIELD, PARTITION_COLUMN, TargetTable, VERSION_COLUMN, parquet_name,
-    warehouse_name, warehouse_type,
+    DELETED_COLUMN, DELETED_FIELD, Kind, OFFSET_COLUMN, OFFSET_FIELD, PARTITION_COLUMN,
+    TargetTable, VERSION_COLUMN, parquet_name, warehouse_name, warehouse_type,
 };
 use crate::sql::types::Column;
 use crate::warehouse::Answer;
@@ -119,35 +119,65 @@ impl Load {
     }
 
     /// What the answers to [`Self::statements`] say about each partition, in the order of the tables and files.
-    pub fn outcomes(&self, answers: &[Answer]) -> Result<Vec<(TopicPartition, Outcome)>, UnexpectedAnswer> {
+    pub fn outcomes(
+        &self,
+        answers: &[Answer],
+    ) -> Result<Vec<(TopicPartition, Outcome)>, UnexpectedAnswer> {
         let statements = self.tables.len() + 5;
         if answers.len() != statements {
-            return Err(UnexpectedAnswer::Incomplete { answers: answers.len(), statements });
+            return Err(UnexpectedAnswer::Incomplete {
+                answers: answers.len(),
+                statements,
+            });
         }
         let advanced = updated_rows(&answers[statements - 3]);
-        let rows = self.objects.control.rows(&answers[statements - 2], &self.partitions())?;
-        self.files().zip(&rows).map(|((_, file), row)| Ok((row.at.clone(), outcome(file, row, advanced)?))).collect()
+        let rows = self
+            .objects
+            .control
+            .rows(&answers[statements - 2], &self.partitions())?;
+        self.files()
+            .zip(&rows)
+            .map(|((_, file), row)| Ok((row.at.clone(), outcome(file, row, advanced)?)))
+            .collect()
     }
 
     /// The partitions of this load, in the order of the tables and files.
     pub fn partitions(&self) -> Vec<TopicPartition> {
-        self.files().map(|(topic, file)| TopicPartition::new(topic, file.partition)).collect()
+        self.files()
+            .map(|(topic, file)| TopicPartition::new(topic, file.partition))
+            .collect()
     }
 
     fn files(&self) -> impl Iterator<Item = (&str, &StagedFile)> {
-        self.tables.iter().flat_map(|load| load.files.iter().map(|file| (load.table.topic(), file)))
+        self.tables
+            .iter()
+            .flat_map(|load| load.files.iter().map(|file| (load.table.topic(), file)))
     }
 
     fn lock(&self) -> String {
         let mine = self.files().map(|(topic, file)| {
-            format!("(topic = {} AND partition_id = {} AND fence = {})", text(topic), file.partition, file.fence)
+            format!(
+                "(topic = {} AND partition_id = {} AND fence = {})",
+                text(topic),
+                file.partition,
+                file.fence
+            )
         });
-        format!("UPDATE {} SET loads = loads + 1 WHERE {}", self.control(), joined(mine, " OR "))
+        format!(
+            "UPDATE {} SET loads = loads + 1 WHERE {}",
+            self.control(),
+            joined(mine, " OR ")
+        )
     }
 
     fn advance(&self) -> String {
         let next = self.files().map(|(topic, file)| {
-            format!("WHEN topic = {} AND partition_id = {} THEN {}", text(topic), file.partition, file.new)
+            format!(
+                "WHEN topic = {} AND partition_id = {} THEN {}",
+                text(topic),
+                file.partition,
+                file.new
+            )
         });
         let mine = self.files().map(|(topic, file)| {
             format!(
@@ -158,7 +188,12 @@ impl Load {
                 file.expected
             )
         });
-        format!("UPDATE {} SET next_offset = CASE {} END WHERE {}", self.control(), joined(next, " "), joined(mine, " OR "))
+        format!(
+            "UPDATE {} SET next_offset = CASE {} END WHERE {}",
+            self.control(),
+            joined(next, " "),
+            joined(mine, " OR ")
+        )
     }
 
     fn merge(&self, load: &TableLoad, key: &[Column]) -> String {
@@ -168,7 +203,10 @@ impl Load {
             format!("{}::BOOLEAN AS {DELETED_COLUMN}", field(DELETED_FIELD)),
             format!("{}::NUMBER(19,0) AS {VERSION_COLUMN}", field(OFFSET_FIELD)),
         ];
-        let changes = names.iter().filter(|name| !keys.contains(name)).map(|name| format!("{name} = s.{name}, "));
+        let changes = names
+            .iter()
+            .filter(|name| !keys.contains(name))
+            .map(|name| format!("{name} = s.{name}, "));
         format!(
             "MERGE INTO {table} t USING (SELECT s.* FROM ({files}) s {fenced} \
              QUALIFY ROW_NUMBER() OVER (PARTITION BY {one_key} ORDER BY s.{VERSION_COLUMN} DESC) = 1) s ON {same_key} \
@@ -179,7 +217,11 @@ impl Load {
             files = self.files_of(load, &technical),
             fenced = self.fenced(load, VERSION_COLUMN),
             one_key = joined(keys.iter().map(|name| format!("s.{name}")), ", "),
-            same_key = joined(keys.iter().map(|name| format!("EQUAL_NULL(t.{name}, s.{name})")), " AND "),
+            same_key = joined(
+                keys.iter()
+                    .map(|name| format!("EQUAL_NULL(t.{name}, s.{name})")),
+                " AND "
+            ),
             changes = joined(changes, ""),
             columns = names.join(", "),
             values = joined(names.iter().map(|name| format!("s.{name}")), ", "),
@@ -188,7 +230,10 @@ impl Load {
 
     fn insert(&self, load: &TableLoad) -> String {
         let names: Vec<String> = load.table.columns().iter().map(column_name).collect();
-        let technical = [format!("{}::NUMBER(19,0) AS {OFFSET_COLUMN}", field(OFFSET_FIELD))];
+        let technical = [format!(
+            "{}::NUMBER(19,0) AS {OFFSET_COLUMN}",
+            field(OFFSET_FIELD)
+        )];
         format!(
             "INSERT INTO {table} ({columns}) SELECT {values} FROM ({files}) s {fenced}",
             table = quoted(load.table.name()),
@@ -202,7 +247,12 @@ impl Load {
     /// All rows of the table's files, typed.
     fn files_of(&self, load: &TableLoad, technical: &[String]) -> String {
         let typed = load.table.columns().iter().map(|column| {
-            format!("{}::{} AS {}", field(&parquet_name(column)), warehouse_type(column.sql_type), column_name(column))
+            format!(
+                "{}::{} AS {}",
+                field(&parquet_name(column)),
+                warehouse_type(column.sql_type),
+                column_name(column)
+            )
         });
         let columns = joined(typed.chain(technical.iter().cloned()), ", ");
         let files = load.files.iter().map(|file| {
@@ -218,7 +268,12 @@ impl Load {
 
     /// Keeps of the rows `s` those that are this sink's to load and not loaded yet.
     fn fenced(&self, load: &TableLoad, offset_column: &str) -> String {
-        let mine = load.files.iter().map(|file| format!("(c.partition_id = {} AND c.fence = {})", file.partition, file.fence));
+        let mine = load.files.iter().map(|file| {
+            format!(
+                "(c.partition_id = {} AND c.fence = {})",
+                file.partition, file.fence
+            )
+        });
         format!(
             "JOIN {control} c ON c.topic = {topic} AND c.partition_id = s.{PARTITION_COLUMN} \
              WHERE s.{offset_column} >= c.next_offset AND ({mine})",
@@ -233,16 +288,29 @@ impl Load {
     }
 }
 
-fn outcome(file: &StagedFile, row: &ControlRow, advanced: Option<u64>) -> Result<Outcome, UnexpectedAnswer> {
+fn outcome(
+    file: &StagedFile,
+    row: &ControlRow,
+    advanced: Option<u64>,
+) -> Result<Outcome, UnexpectedAnswer> {
     if row.fence != file.fence {
         return Ok(Outcome::Fenced);
     }
     if row.next_offset != file.new {
         let (at, found) = (row.at.clone(), row.next_offset);
-        return Err(UnexpectedAnswer::Moved { at, found, expected: file.expected, new: file.new });
+        return Err(UnexpectedAnswer::Moved {
+            at,
+            found,
+            expected: file.expected,
+            new: file.new,
+        });
     }
     // All partitions of a load that are still ours advance together, or none does.
-    Ok(if advanced == Some(0) { Outcome::AlreadyLoaded } else { Outcome::Loaded })
+    Ok(if advanced == Some(0) {
+        Outcome::AlreadyLoaded
+    } else {
+        Outcome::Loaded
+    })
 }
 
 /// The count that an UPDATE answers with.

@@ -66,7 +66,10 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// The partition of that number in that topic.
     pub fn new(topic: impl Into<String>, partition: i32) -> Self {
-        Self { topic: topic.into(), partition }
+        Self {
+            topic: topic.into(),
+            partition,
+        }
     }
 }
 
@@ -120,14 +123,26 @@ pub enum StartError {
 ///
 /// A partition that was never loaded begins at whatever is still there. Any other gap is an error:
 /// rows that the warehouse never saw must not disappear quietly.
-pub fn start_offset(at: &TopicPartition, next: NextOffset, held: Watermarks) -> Result<NextOffset, StartError> {
+pub fn start_offset(
+    at: &TopicPartition,
+    next: NextOffset,
+    held: Watermarks,
+) -> Result<NextOffset, StartError> {
     if next > held.high {
-        return Err(StartError::Recreated { at: at.clone(), next, high: held.high });
+        return Err(StartError::Recreated {
+            at: at.clone(),
+            next,
+            high: held.high,
+        });
     }
     if next >= held.low || next == NextOffset::START {
         return Ok(next.max(held.low));
     }
-    Err(StartError::Gone { at: at.clone(), next, low: held.low })
+    Err(StartError::Gone {
+        at: at.clone(),
+        next,
+        low: held.low,
+    })
 }
 
 #[cfg(test)]
@@ -135,8 +150,16 @@ mod tests {
     use super::*;
 
     fn start(next: i64, low: i64, high: i64) -> Result<i64, StartError> {
-        let held = Watermarks { low: NextOffset::at(low), high: NextOffset::at(high) };
-        start_offset(&TopicPartition::new("clean_events", 2), NextOffset::at(next), held).map(NextOffset::value)
+        let held = Watermarks {
+            low: NextOffset::at(low),
+            high: NextOffset::at(high),
+        };
+        start_offset(
+            &TopicPartition::new("clean_events", 2),
+            NextOffset::at(next),
+            held,
+        )
+        .map(NextOffset::value)
     }
 
     #[test]
@@ -150,12 +173,18 @@ mod tests {
     #[test]
     fn rows_that_left_the_topic_before_their_load_stop_the_sink() {
         let error = start(3, 5, 10).unwrap_err().to_string();
-        assert!(error.contains("clean_events/2 begins at offset 5") && error.contains("hint:"), "{error}");
+        assert!(
+            error.contains("clean_events/2 begins at offset 5") && error.contains("hint:"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_topic_created_anew_stops_the_sink() {
         let error = start(11, 0, 10).unwrap_err().to_string();
-        assert!(error.contains("ends at offset 10") && error.contains("hint:"), "{error}");
+        assert!(
+            error.contains("ends at offset 10") && error.contains("hint:"),
+            "{error}"
+        );
     }
 }

@@ -58,12 +58,7 @@ fn openssl_fingerprint(path: &Path, passphrase: &str) -> String {
 fn openssl_key(folder: &Path, options: &str) -> PathBuf {
     let plain = folder.join("plain.p8");
     if !plain.exists() {
-        file::write_new(
-            &plain,
-            PAIR.to_pem(None).unwrap().expose_secret(),
-            Readers::Owner,
-        )
-        .unwrap();
+        PAIR.write_new(&plain, None).unwrap();
     }
     let path = folder.join("openssl.p8");
     let _ = fs::remove_file(&path);
@@ -105,9 +100,8 @@ fn openssl_reads_what_we_write() {
         folder.path().join("sealed.p8"),
     );
     let passphrase = secret("open-sesame");
-    let pem = PAIR.to_pem(None).unwrap();
-    file::write_new(&plain, pem.expose_secret(), Readers::Owner).unwrap();
-    let pem = PAIR.to_pem_with(Some(&passphrase), 2048).unwrap();
+    PAIR.write_new(&plain, None).unwrap();
+    let pem = PAIR.to_pem(Some(&passphrase), 2048).unwrap();
     file::write_new(&sealed, pem.expose_secret(), Readers::Owner).unwrap();
     for path in [&plain, &sealed] {
         assert_eq!(
@@ -119,6 +113,13 @@ fn openssl_reads_what_we_write() {
     }
     let again = KeyPair::read(&sealed, Some(&passphrase)).unwrap();
     assert_eq!(again.fingerprint(), PAIR.fingerprint());
+    let file = folder.path().join("passphrase");
+    fs::write(&file, "open-sesame\n").unwrap();
+    let args = FingerprintArgs {
+        file: sealed.clone(),
+        passphrase_file: Some(file),
+    };
+    assert_eq!(command::fingerprint(&args).unwrap(), PAIR.fingerprint());
     let scheme = shell(&format!("openssl asn1parse -in {}", sealed.display()));
     for part in ["PBES2", "PBKDF2", "hmacWithSHA256", "aes-256-cbc"] {
         assert!(scheme.contains(part), "{part} is not in {scheme}");
@@ -165,6 +166,21 @@ fn generate_writes_both_files_once_and_prints_nothing_private() {
     assert!(matches!(&error, KeyError::Exists { .. }), "{error}");
     assert!(error.hint().unwrap().contains("--out"));
     assert_eq!(fs::read(&args.out).unwrap(), before);
+}
+
+#[test]
+fn a_passphrase_to_encrypt_with_must_not_be_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("passphrase");
+    fs::write(&path, "\n").unwrap();
+    let error = passphrase::to_encrypt(Some(&path)).unwrap_err();
+    assert!(error.to_string().ends_with("it is empty"), "{error}");
+    assert!(error.hint().unwrap().contains("--unencrypted"));
+    fs::write(&path, "open sesame\n").unwrap();
+    assert_eq!(
+        passphrase::to_encrypt(Some(&path)).unwrap().expose_secret(),
+        "open sesame"
+    );
 }
 
 #[test]
@@ -271,4 +287,11 @@ fn a_key_pair_does_not_print_its_private_half() {
         shown,
         format!("KeyPair {{ fingerprint: {:?}, .. }}", PAIR.fingerprint())
     );
+}
+
+#[test]
+fn the_arguments_are_consistent() {
+    use clap::{Command, Subcommand};
+
+    KeysCommand::augment_subcommands(Command::new("keys")).debug_assert();
 }

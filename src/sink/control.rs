@@ -4,7 +4,8 @@
 //! same transaction. From then on no load under an older fence changes anything.
 
 use super::literal::{quoted, text};
-use super::position::{Fence, NextOffset, TopicPartition};
+use super::position::Fence;
+use crate::broker::{NextOffset, Partition};
 use crate::warehouse::{Answer, Client, Error, RequestId};
 
 /// The control table, by its name.
@@ -17,7 +18,7 @@ pub struct ControlTable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlRow {
     /// The partition.
-    pub at: TopicPartition,
+    pub at: Partition,
     /// The offset at which loading goes on.
     pub next_offset: NextOffset,
     /// The fence under which it may be loaded.
@@ -36,7 +37,7 @@ pub enum InvalidControl {
         /// The table's name.
         table: String,
         /// The partition.
-        at: TopicPartition,
+        at: Partition,
         /// How many rows there are.
         rows: usize,
     },
@@ -82,7 +83,7 @@ impl ControlTable {
     /// Raises the fence of every partition, and says where each goes on; in the order asked for.
     ///
     /// One request under one id: when a reply is lost and the request is sent again, the fence rises once.
-    pub async fn raise(&self, client: &Client, partitions: &[TopicPartition]) -> Result<Vec<ControlRow>, RaiseError> {
+    pub async fn raise(&self, client: &Client, partitions: &[Partition]) -> Result<Vec<ControlRow>, RaiseError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -98,8 +99,8 @@ impl ControlTable {
     }
 
     /// The statements that raise the fences; the last but one reads the result.
-    fn raising(&self, partitions: &[TopicPartition]) -> Vec<String> {
-        let values: Vec<String> = partitions.iter().map(|at| format!("({}, {})", text(&at.topic), at.partition)).collect();
+    fn raising(&self, partitions: &[Partition]) -> Vec<String> {
+        let values: Vec<String> = partitions.iter().map(|at| format!("({}, {})", text(&at.topic), at.number)).collect();
         vec![
             "BEGIN".to_owned(),
             format!(
@@ -116,14 +117,14 @@ impl ControlTable {
     }
 
     /// The statement that reads the rows of these partitions.
-    pub(crate) fn select(&self, partitions: &[TopicPartition]) -> String {
+    pub(crate) fn select(&self, partitions: &[Partition]) -> String {
         let these: Vec<String> =
-            partitions.iter().map(|at| format!("(topic = {} AND partition_id = {})", text(&at.topic), at.partition)).collect();
+            partitions.iter().map(|at| format!("(topic = {} AND partition_id = {})", text(&at.topic), at.number)).collect();
         format!("SELECT topic, partition_id, next_offset, fence FROM {} WHERE {}", self.identifier(), these.join(" OR "))
     }
 
     /// The answer to [`Self::select`], in the order of the partitions.
-    pub(crate) fn rows(&self, answer: &Answer, partitions: &[TopicPartition]) -> Result<Vec<ControlRow>, InvalidControl> {
+    pub(crate) fn rows(&self, answer: &Answer, partitions: &[Partition]) -> Result<Vec<ControlRow>, InvalidControl> {
         let unreadable = || InvalidControl::Unreadable { table: self.name.clone() };
         let rows: Vec<ControlRow> =
             answer.rows.iter().map(|row| control_row(row).ok_or_else(unreadable)).collect::<Result<_, _>>()?;
@@ -152,7 +153,7 @@ fn control_row(row: &[Option<String>]) -> Option<ControlRow> {
         return None;
     };
     Some(ControlRow {
-        at: TopicPartition::new(topic.as_str(), partition.parse().ok()?),
+        at: Partition { topic: topic.clone(), number: partition.parse().ok()? },
         next_offset: NextOffset::at(next_offset.parse().ok()?),
         fence: Fence::new(fence.parse().ok()?),
     })
@@ -169,8 +170,8 @@ mod tests {
         Answer { columns: Vec::new(), rows }
     }
 
-    fn partitions() -> Vec<TopicPartition> {
-        vec![TopicPartition::new("clean_events", 0), TopicPartition::new("clean_events", 1)]
+    fn partitions() -> Vec<Partition> {
+        [0, 1].map(|number| Partition { topic: "clean_events".to_owned(), number }).to_vec()
     }
 
     #[test]
@@ -198,7 +199,7 @@ mod tests {
     fn rows_come_back_in_the_order_asked_for() {
         let table = ControlTable::new("SLUICEBOX_CONTROL");
         let rows = table.rows(&answer(&[["clean_events", "1", "7", "3"], ["clean_events", "0", "5", "2"]]), &partitions());
-        let rows: Vec<_> = rows.unwrap().iter().map(|row| (row.at.partition, row.next_offset.value(), row.fence.value())).collect();
+        let rows: Vec<_> = rows.unwrap().iter().map(|row| (row.at.number, row.next_offset.get(), row.fence.value())).collect();
         assert_eq!(rows, [(0, 5, 2), (1, 7, 3)]);
     }
 
@@ -206,10 +207,10 @@ mod tests {
     fn a_partition_needs_exactly_one_row() {
         let table = ControlTable::new("SLUICEBOX_CONTROL");
         for (rows, expected) in [
-            (answer(&[["clean_events", "0", "5", "2"]]), "0 rows for clean_events/1"),
+            (answer(&[["clean_events", "0", "5", "2"]]), "0 rows for clean_events[1]"),
             (
                 answer(&[["clean_events", "0", "5", "2"], ["clean_events", "0", "5", "2"], ["clean_events", "1", "5", "2"]]),
-                "2 rows for clean_events/0",
+                "2 rows for clean_events[0]",
             ),
             (answer(&[["clean_events", "x", "5", "2"]]), "does not read as topic"),
         ] {

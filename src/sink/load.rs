@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use super::control::{ControlRow, ControlTable, InvalidControl};
 use super::literal::{field, quoted, text};
-use super::position::{Fence, NextOffset, TopicPartition};
+use super::position::Fence;
+use crate::broker::{NextOffset, Partition};
 use super::table::{
     DELETED_COLUMN, DELETED_FIELD, Kind, OFFSET_COLUMN, OFFSET_FIELD, PARTITION_COLUMN, TargetTable, VERSION_COLUMN, parquet_name,
-    warehouse_name, warehouse_type,
+    warehouse_name,
 };
 use crate::sql::types::Column;
 use crate::warehouse::Answer;
@@ -92,7 +93,7 @@ pub enum UnexpectedAnswer {
     )]
     Moved {
         /// The partition.
-        at: TopicPartition,
+        at: Partition,
         /// What the table says.
         found: NextOffset,
         /// What it said before.
@@ -119,7 +120,7 @@ impl Load {
     }
 
     /// What the answers to [`Self::statements`] say about each partition, in the order of the tables and files.
-    pub fn outcomes(&self, answers: &[Answer]) -> Result<Vec<(TopicPartition, Outcome)>, UnexpectedAnswer> {
+    pub fn outcomes(&self, answers: &[Answer]) -> Result<Vec<(Partition, Outcome)>, UnexpectedAnswer> {
         let statements = self.tables.len() + 5;
         if answers.len() != statements {
             return Err(UnexpectedAnswer::Incomplete { answers: answers.len(), statements });
@@ -130,8 +131,8 @@ impl Load {
     }
 
     /// The partitions of this load, in the order of the tables and files.
-    pub fn partitions(&self) -> Vec<TopicPartition> {
-        self.files().map(|(topic, file)| TopicPartition::new(topic, file.partition)).collect()
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.files().map(|(topic, file)| Partition { topic: topic.to_owned(), number: file.partition }).collect()
     }
 
     fn files(&self) -> impl Iterator<Item = (&str, &StagedFile)> {
@@ -202,7 +203,7 @@ impl Load {
     /// All rows of the table's files, typed.
     fn files_of(&self, load: &TableLoad, technical: &[String]) -> String {
         let typed = load.table.columns().iter().map(|column| {
-            format!("{}::{} AS {}", field(&parquet_name(column)), warehouse_type(column.sql_type), column_name(column))
+            format!("{}::{} AS {}", field(&parquet_name(column)), column.sql_type.warehouse(), column_name(column))
         });
         let columns = joined(typed.chain(technical.iter().cloned()), ", ");
         let files = load.files.iter().map(|file| {

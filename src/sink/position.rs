@@ -2,35 +2,7 @@
 
 use std::fmt;
 
-/// The offset at which reading a partition goes on: one after the last record read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NextOffset(i64);
-
-impl NextOffset {
-    /// The very beginning of a partition.
-    pub const START: Self = Self(0);
-
-    /// Reading goes on behind the record at this offset.
-    pub fn after(last_read: i64) -> Self {
-        Self(last_read + 1)
-    }
-
-    /// Reading goes on at exactly this offset, as the broker or the warehouse says it.
-    pub fn at(offset: i64) -> Self {
-        Self(offset)
-    }
-
-    /// The offset as Kafka counts it.
-    pub fn value(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for NextOffset {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
+use crate::broker::{NextOffset, Partition};
 
 /// The right to load a partition. Whoever raised it last may load; everybody before may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,28 +26,6 @@ impl fmt::Display for Fence {
     }
 }
 
-/// One partition of one topic. Prints as `topic/partition`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicPartition {
-    /// The topic's name.
-    pub topic: String,
-    /// The partition's number, from 0.
-    pub partition: i32,
-}
-
-impl TopicPartition {
-    /// The partition of that number in that topic.
-    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
-        Self { topic: topic.into(), partition }
-    }
-}
-
-impl fmt::Display for TopicPartition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.topic, self.partition)
-    }
-}
-
 /// The offsets that a partition still holds: from `low` up to, and without, `high`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
@@ -95,7 +45,7 @@ pub enum StartError {
     )]
     Gone {
         /// The partition.
-        at: TopicPartition,
+        at: Partition,
         /// Where the warehouse wants to go on.
         next: NextOffset,
         /// The first offset that is still there.
@@ -108,7 +58,7 @@ pub enum StartError {
     )]
     Recreated {
         /// The partition.
-        at: TopicPartition,
+        at: Partition,
         /// Where the warehouse wants to go on.
         next: NextOffset,
         /// Where the topic ends.
@@ -120,7 +70,7 @@ pub enum StartError {
 ///
 /// A partition that was never loaded begins at whatever is still there. Any other gap is an error:
 /// rows that the warehouse never saw must not disappear quietly.
-pub fn start_offset(at: &TopicPartition, next: NextOffset, held: Watermarks) -> Result<NextOffset, StartError> {
+pub fn start_offset(at: &Partition, next: NextOffset, held: Watermarks) -> Result<NextOffset, StartError> {
     if next > held.high {
         return Err(StartError::Recreated { at: at.clone(), next, high: held.high });
     }
@@ -136,7 +86,7 @@ mod tests {
 
     fn start(next: i64, low: i64, high: i64) -> Result<i64, StartError> {
         let held = Watermarks { low: NextOffset::at(low), high: NextOffset::at(high) };
-        start_offset(&TopicPartition::new("clean_events", 2), NextOffset::at(next), held).map(NextOffset::value)
+        start_offset(&Partition { topic: "clean_events".to_owned(), number: 2 }, NextOffset::at(next), held).map(NextOffset::get)
     }
 
     #[test]
@@ -150,7 +100,7 @@ mod tests {
     #[test]
     fn rows_that_left_the_topic_before_their_load_stop_the_sink() {
         let error = start(3, 5, 10).unwrap_err().to_string();
-        assert!(error.contains("clean_events/2 begins at offset 5") && error.contains("hint:"), "{error}");
+        assert!(error.contains("clean_events[2] begins at offset 5") && error.contains("hint:"), "{error}");
     }
 
     #[test]

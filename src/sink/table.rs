@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::sql::types::{Column, SqlType};
+use crate::sql::types::Column;
 
 /// The technical column of an upserted table: the offset of the row's record, so that a row never goes backwards.
 pub const VERSION_COLUMN: &str = "SLUICEBOX_VERSION";
@@ -146,17 +146,4 @@ pub(crate) fn warehouse_name(column: &Column) -> String {
 /// What a staged file calls a column.
 pub(crate) fn parquet_name(column: &Column) -> String {
     column.name.to_lowercase()
-}
-
-/// The warehouse's type for values of a column.
-pub fn warehouse_type(sql_type: SqlType) -> String {
-    match sql_type {
-        SqlType::Varchar => "VARCHAR".to_owned(),
-        SqlType::Decimal { precision, scale } => format!("NUMBER({precision},{scale})"),
-        SqlType::BigInt => "NUMBER(19,0)".to_owned(),
-        SqlType::Double => "DOUBLE".to_owned(),
-        SqlType::Boolean => "BOOLEAN".to_owned(),
-        SqlType::Date => "DATE".to_owned(),
-        SqlType::Timestamp => "TIMESTAMP_NTZ".to_owned(),
-    }
 }

@@ -1,1 +1,0 @@
-//! Raw JSON events in, Arrow columns out.

@@ -49,10 +49,7 @@ pub struct Rows {
 #[derive(Debug, thiserror::Error)]
 pub enum BufferError {
     /// The record is not what its topic holds.
-    #[error(
-        "the record of {at} at offset {offset} is no row of {table}: {what}\n\
-         hint: only sluicebox may write to this topic, and with the columns of today's SQL; after a change of columns, drain the sink with the old version first"
-    )]
+    #[error("the record of {at} at offset {offset} is no row of {table}: {what}")]
     NotARow {
         /// The partition.
         at: Partition,
@@ -64,7 +61,7 @@ pub enum BufferError {
         what: String,
     },
     /// A record came a second time, or out of order.
-    #[error("{at} gave offset {offset} where {expected} or a later one was expected\nhint: start the sink again: it goes on from the control table")]
+    #[error("{at} gave offset {offset} where {expected} or a later one was expected")]
     OutOfOrder {
         /// The partition.
         at: Partition,
@@ -74,7 +71,7 @@ pub enum BufferError {
         expected: NextOffset,
     },
     /// The rows do not fit into one batch.
-    #[error("the rows of {at} do not fit into one file\nhint: lower sink.flush_bytes")]
+    #[error("the rows of {at} do not fit into one file")]
     TooLarge {
         /// The partition.
         at: Partition,
@@ -83,10 +80,29 @@ pub enum BufferError {
     },
 }
 
+impl BufferError {
+    /// What can be done about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotARow { .. } => {
+                "nothing but sluicebox may write to this topic; when a column's type was changed, let the sink of the old version load all rows first"
+            }
+            Self::OutOfOrder { .. } => "start the sink again: it goes on from the control table",
+            Self::TooLarge { .. } => "lower sink.flush_bytes",
+        }
+    }
+}
+
 /// What the records before the next flush leave of each other.
 enum Kept {
-    Append { decoder: Decoder, offsets: Vec<i64> },
-    Upsert { newest: HashMap<Box<[u8]>, Newest>, decoder: Decoder },
+    Append {
+        decoder: Decoder,
+        offsets: Vec<i64>,
+    },
+    Upsert {
+        newest: HashMap<Box<[u8]>, Newest>,
+        decoder: Decoder,
+    },
 }
 
 struct Newest {
@@ -112,25 +128,51 @@ impl Buffer {
     pub fn new(table: Arc<TargetTable>, partition: i32, start: NextOffset) -> Self {
         let decoder = Decoder::new(table.columns());
         let kept = match table.kind() {
-            Kind::Append => Kept::Append { decoder, offsets: Vec::new() },
-            Kind::Upsert { .. } => Kept::Upsert { newest: HashMap::new(), decoder },
+            Kind::Append => Kept::Append {
+                decoder,
+                offsets: Vec::new(),
+            },
+            Kind::Upsert { .. } => Kept::Upsert {
+                newest: HashMap::new(),
+                decoder,
+            },
         };
-        let at = Partition { topic: table.topic().to_owned(), number: partition };
-        Self { at, table, kept, bytes: 0, position: start, range: None, timestamps: None, since: None }
+        let at = Partition {
+            topic: table.topic().to_owned(),
+            number: partition,
+        };
+        Self {
+            at,
+            table,
+            kept,
+            bytes: 0,
+            position: start,
+            range: None,
+            timestamps: None,
+            since: None,
+        }
     }
 
     /// Takes the next record of the partition; `now` is when it came.
     pub fn push(&mut self, record: Record<'_>, now: Instant) -> Result<(), BufferError> {
         let offset = record.offset;
         if offset < self.position.get() {
-            return Err(BufferError::OutOfOrder { at: self.at.clone(), offset, expected: self.position });
+            return Err(BufferError::OutOfOrder {
+                at: self.at.clone(),
+                offset,
+                expected: self.position,
+            });
         }
-        self.keep(record).map_err(|what| self.not_a_row(offset, what))?;
+        self.keep(record)
+            .map_err(|what| self.not_a_row(offset, what))?;
         let first = self.range.map_or(offset, |(first, _)| first);
         self.range = Some((first, offset));
         self.position = NextOffset::after(offset);
         let (oldest, newest) = self.timestamps.unwrap_or((i64::MAX, i64::MIN));
-        self.timestamps = Some((oldest.min(record.timestamp_ms), newest.max(record.timestamp_ms)));
+        self.timestamps = Some((
+            oldest.min(record.timestamp_ms),
+            newest.max(record.timestamp_ms),
+        ));
         self.since.get_or_insert(now);
         Ok(())
     }
@@ -138,7 +180,9 @@ impl Buffer {
     fn keep(&mut self, record: Record<'_>) -> Result<(), String> {
         match &mut self.kept {
             Kept::Append { decoder, offsets } => {
-                decoder.push(record.value).map_err(|refusal| described(&refusal))?;
+                decoder
+                    .push(record.value)
+                    .map_err(|refusal| described(&refusal))?;
                 offsets.push(record.offset);
                 self.bytes = decoder.bytes();
             }
@@ -146,12 +190,18 @@ impl Buffer {
                 let key = record.key.ok_or("it has no key")?;
                 let added = match newest.entry(key.into()) {
                     Entry::Vacant(entry) => {
-                        entry.insert(Newest { offset: record.offset, value: record.value.map(<[u8]>::to_vec) });
+                        entry.insert(Newest {
+                            offset: record.offset,
+                            value: record.value.map(<[u8]>::to_vec),
+                        });
                         key.len()
                     }
                     Entry::Occupied(mut entry) => {
                         self.bytes -= entry.get().value.as_ref().map_or(0, Vec::len);
-                        *entry.get_mut() = Newest { offset: record.offset, value: record.value.map(<[u8]>::to_vec) };
+                        *entry.get_mut() = Newest {
+                            offset: record.offset,
+                            value: record.value.map(<[u8]>::to_vec),
+                        };
                         0
                     }
                 };
@@ -213,15 +263,34 @@ impl Buffer {
                     }
                 }
                 let deleted = rows.iter().map(|(_, row)| row.value.is_none()).collect();
-                (decoder.finish(), rows.iter().map(|(_, row)| row.offset).collect(), Some(deleted))
+                (
+                    decoder.finish(),
+                    rows.iter().map(|(_, row)| row.offset).collect(),
+                    Some(deleted),
+                )
             }
         };
-        let batch = batch.map_err(|source| BufferError::TooLarge { at: self.at.clone(), source })?;
-        Ok(Some(Rows { batch, offsets, deleted, first, last, next: self.position }))
+        let batch = batch.map_err(|source| BufferError::TooLarge {
+            at: self.at.clone(),
+            source,
+        })?;
+        Ok(Some(Rows {
+            batch,
+            offsets,
+            deleted,
+            first,
+            last,
+            next: self.position,
+        }))
     }
 
     fn not_a_row(&self, offset: i64, what: String) -> BufferError {
-        BufferError::NotARow { at: self.at.clone(), offset, table: self.table.name().to_owned(), what }
+        BufferError::NotARow {
+            at: self.at.clone(),
+            offset,
+            table: self.table.name().to_owned(),
+            what,
+        }
     }
 }
 
@@ -229,7 +298,9 @@ impl Buffer {
 fn described(refusal: &Refusal) -> String {
     match (refusal.reason, &refusal.column) {
         (Reason::Json, _) => "its value is no JSON object".to_owned(),
-        (Reason::Type, Some(column)) => format!("the value of `{column}` is not of the column's type"),
+        (Reason::Type, Some(column)) => {
+            format!("the value of `{column}` is not of the column's type")
+        }
         (Reason::DuplicateField, Some(column)) => format!("`{column}` stands in it twice"),
         (reason, None) => reason.to_string(),
     }

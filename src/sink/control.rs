@@ -3,10 +3,12 @@
 //! A sink raises the fence of every partition that it is given, and goes on from the `next_offset` that it reads in the
 //! same transaction. From then on no load under an older fence changes anything.
 
+use super::SinkError;
 use super::literal::{quoted, text};
+use super::load::UnexpectedAnswer;
 use super::position::Fence;
 use crate::broker::{NextOffset, Partition};
-use crate::warehouse::{Answer, Client, Error, RequestId};
+use crate::warehouse::{Answer, Client, RequestId};
 
 /// The control table, by its name.
 #[derive(Clone, Debug)]
@@ -29,10 +31,7 @@ pub struct ControlRow {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidControl {
     /// No row, or more than one, for a partition.
-    #[error(
-        "the control table {table} has {rows} rows for {at} instead of one\n\
-         hint: stop all sinks, leave only the row with the highest next_offset, and start again"
-    )]
+    #[error("the control table {table} has {rows} rows for {at} instead of one")]
     NotOneRow {
         /// The table's name.
         table: String,
@@ -43,8 +42,7 @@ pub enum InvalidControl {
     },
     /// A row that does not read as topic, partition, offset and fence.
     #[error(
-        "the control table {table} has a row that does not read as topic, partition_id, next_offset, fence\n\
-         hint: run `sluicebox setup`, which says how the table must look"
+        "the control table {table} has a row that does not read as topic, partition_id, next_offset, fence"
     )]
     Unreadable {
         /// The table's name.
@@ -58,20 +56,17 @@ pub enum InvalidControl {
     },
 }
 
-/// Why the fences could not be raised.
-#[derive(Debug, thiserror::Error)]
-pub enum RaiseError {
-    /// The warehouse refused or could not be reached.
-    #[error("the fences of {partitions} partitions could not be raised")]
-    Warehouse {
-        /// How many partitions were asked for.
-        partitions: usize,
-        /// What the warehouse said.
-        source: Error,
-    },
-    /// The table is not as it must be.
-    #[error(transparent)]
-    Control(#[from] InvalidControl),
+impl InvalidControl {
+    /// What can be done about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotOneRow { .. } => {
+                "stop all sinks, leave only the row with the highest next_offset, start again"
+            }
+            Self::Unreadable { .. } => "run `sluicebox setup`, which says how the table must look",
+            Self::NoAnswer { .. } => "check that warehouse.url leads to a Snowflake SQL API",
+        }
+    }
 }
 
 impl ControlTable {
@@ -83,7 +78,11 @@ impl ControlTable {
     /// Raises the fence of every partition, and says where each goes on; in the order asked for.
     ///
     /// One request under one id: when a reply is lost and the request is sent again, the fence rises once.
-    pub async fn raise(&self, client: &Client, partitions: &[Partition]) -> Result<Vec<ControlRow>, RaiseError> {
+    pub async fn raise(
+        &self,
+        client: &Client,
+        partitions: &[Partition],
+    ) -> Result<Vec<ControlRow>, SinkError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -91,16 +90,27 @@ impl ControlTable {
         let answers = client
             .execute_all(&self.raising(partitions), request)
             .await
-            .map_err(|source| RaiseError::Warehouse { partitions: partitions.len(), source })?;
+            .map_err(|source| SinkError::Warehouse {
+                call: "raising the fences",
+                source,
+            })?;
         let [.., rows, _commit] = answers.as_slice() else {
-            return Err(InvalidControl::NoAnswer { table: self.name.clone() }.into());
+            return Err(UnexpectedAnswer::from(InvalidControl::NoAnswer {
+                table: self.name.clone(),
+            })
+            .into());
         };
-        Ok(self.rows(rows, partitions)?)
+        Ok(self
+            .rows(rows, partitions)
+            .map_err(UnexpectedAnswer::from)?)
     }
 
     /// The statements that raise the fences; the last but one reads the result.
     fn raising(&self, partitions: &[Partition]) -> Vec<String> {
-        let values: Vec<String> = partitions.iter().map(|at| format!("({}, {})", text(&at.topic), at.number)).collect();
+        let values: Vec<String> = partitions
+            .iter()
+            .map(|at| format!("({}, {})", text(&at.topic), at.number))
+            .collect();
         vec![
             "BEGIN".to_owned(),
             format!(
@@ -118,16 +128,37 @@ impl ControlTable {
 
     /// The statement that reads the rows of these partitions.
     pub(crate) fn select(&self, partitions: &[Partition]) -> String {
-        let these: Vec<String> =
-            partitions.iter().map(|at| format!("(topic = {} AND partition_id = {})", text(&at.topic), at.number)).collect();
-        format!("SELECT topic, partition_id, next_offset, fence FROM {} WHERE {}", self.identifier(), these.join(" OR "))
+        let these: Vec<String> = partitions
+            .iter()
+            .map(|at| {
+                format!(
+                    "(topic = {} AND partition_id = {})",
+                    text(&at.topic),
+                    at.number
+                )
+            })
+            .collect();
+        format!(
+            "SELECT topic, partition_id, next_offset, fence FROM {} WHERE {}",
+            self.identifier(),
+            these.join(" OR ")
+        )
     }
 
     /// The answer to [`Self::select`], in the order of the partitions.
-    pub(crate) fn rows(&self, answer: &Answer, partitions: &[Partition]) -> Result<Vec<ControlRow>, InvalidControl> {
-        let unreadable = || InvalidControl::Unreadable { table: self.name.clone() };
-        let rows: Vec<ControlRow> =
-            answer.rows.iter().map(|row| control_row(row).ok_or_else(unreadable)).collect::<Result<_, _>>()?;
+    pub(crate) fn rows(
+        &self,
+        answer: &Answer,
+        partitions: &[Partition],
+    ) -> Result<Vec<ControlRow>, InvalidControl> {
+        let unreadable = || InvalidControl::Unreadable {
+            table: self.name.clone(),
+        };
+        let rows: Vec<ControlRow> = answer
+            .rows
+            .iter()
+            .map(|row| control_row(row).ok_or_else(unreadable))
+            .collect::<Result<_, _>>()?;
         partitions
             .iter()
             .map(|at| {
@@ -136,7 +167,11 @@ impl ControlTable {
                     (Some(row), 0) => Ok(row.clone()),
                     (first, more) => {
                         let rows = usize::from(first.is_some()) + more;
-                        Err(InvalidControl::NotOneRow { table: self.name.clone(), at: at.clone(), rows })
+                        Err(InvalidControl::NotOneRow {
+                            table: self.name.clone(),
+                            at: at.clone(),
+                            rows,
+                        })
                     }
                 }
             })
@@ -153,7 +188,10 @@ fn control_row(row: &[Option<String>]) -> Option<ControlRow> {
         return None;
     };
     Some(ControlRow {
-        at: Partition { topic: topic.clone(), number: partition.parse().ok()? },
+        at: Partition {
+            topic: topic.clone(),
+            number: partition.parse().ok()?,
+        },
         next_offset: NextOffset::at(next_offset.parse().ok()?),
         fence: Fence::new(fence.parse().ok()?),
     })
@@ -166,12 +204,24 @@ mod tests {
     use super::*;
 
     fn answer(rows: &[[&str; 4]]) -> Answer {
-        let rows = rows.iter().map(|row| row.iter().map(|cell| Some((*cell).to_owned())).collect()).collect();
-        Answer { columns: Vec::new(), rows }
+        let rows = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| Some((*cell).to_owned())).collect())
+            .collect();
+        Answer {
+            columns: Vec::new(),
+            rows,
+            handle: String::new(),
+        }
     }
 
     fn partitions() -> Vec<Partition> {
-        [0, 1].map(|number| Partition { topic: "clean_events".to_owned(), number }).to_vec()
+        [0, 1]
+            .map(|number| Partition {
+                topic: "clean_events".to_owned(),
+                number,
+            })
+            .to_vec()
     }
 
     #[test]
@@ -191,15 +241,26 @@ mod tests {
             ]
         );
         for statement in statements {
-            Parser::parse_sql(&SnowflakeDialect, &statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+            Parser::parse_sql(&SnowflakeDialect, &statement)
+                .unwrap_or_else(|error| panic!("{statement}: {error}"));
         }
     }
 
     #[test]
     fn rows_come_back_in_the_order_asked_for() {
         let table = ControlTable::new("SLUICEBOX_CONTROL");
-        let rows = table.rows(&answer(&[["clean_events", "1", "7", "3"], ["clean_events", "0", "5", "2"]]), &partitions());
-        let rows: Vec<_> = rows.unwrap().iter().map(|row| (row.at.number, row.next_offset.get(), row.fence.value())).collect();
+        let rows = table.rows(
+            &answer(&[
+                ["clean_events", "1", "7", "3"],
+                ["clean_events", "0", "5", "2"],
+            ]),
+            &partitions(),
+        );
+        let rows: Vec<_> = rows
+            .unwrap()
+            .iter()
+            .map(|row| (row.at.number, row.next_offset.get(), row.fence.value()))
+            .collect();
         assert_eq!(rows, [(0, 5, 2), (1, 7, 3)]);
     }
 
@@ -207,15 +268,25 @@ mod tests {
     fn a_partition_needs_exactly_one_row() {
         let table = ControlTable::new("SLUICEBOX_CONTROL");
         for (rows, expected) in [
-            (answer(&[["clean_events", "0", "5", "2"]]), "0 rows for clean_events[1]"),
             (
-                answer(&[["clean_events", "0", "5", "2"], ["clean_events", "0", "5", "2"], ["clean_events", "1", "5", "2"]]),
+                answer(&[["clean_events", "0", "5", "2"]]),
+                "0 rows for clean_events[1]",
+            ),
+            (
+                answer(&[
+                    ["clean_events", "0", "5", "2"],
+                    ["clean_events", "0", "5", "2"],
+                    ["clean_events", "1", "5", "2"],
+                ]),
                 "2 rows for clean_events[0]",
             ),
-            (answer(&[["clean_events", "x", "5", "2"]]), "does not read as topic"),
+            (
+                answer(&[["clean_events", "x", "5", "2"]]),
+                "does not read as topic",
+            ),
         ] {
             let error = table.rows(&rows, &partitions()).unwrap_err().to_string();
-            assert!(error.contains(expected) && error.contains("hint:"), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -31,7 +31,9 @@ pub fn parquet(table: &TargetTable, rows: &Rows) -> Result<Bytes, ParquetError> 
         // Nothing that changes with the version of a library: the same rows are the same file.
         .set_created_by("sluicebox".to_owned())
         .build();
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options)?;
     writer.write(&batch)?;
     Ok(writer.into_inner()?.into())
@@ -39,8 +41,11 @@ pub fn parquet(table: &TargetTable, rows: &Rows) -> Result<Bytes, ParquetError> 
 
 /// The columns of the file.
 fn staged(table: &TargetTable, rows: &Rows) -> Result<RecordBatch, ParquetError> {
-    let mut fields: Vec<Field> =
-        table.columns().iter().map(|column| Field::new(parquet_name(column), column.sql_type.arrow(), true)).collect();
+    let mut fields: Vec<Field> = table
+        .columns()
+        .iter()
+        .map(|column| Field::new(parquet_name(column), column.sql_type.arrow(), true))
+        .collect();
     let mut columns: Vec<ArrayRef> = rows.batch.columns().to_vec();
     fields.push(Field::new(OFFSET_FIELD, DataType::Int64, false));
     columns.push(Arc::new(Int64Array::from(rows.offsets.clone())));
@@ -48,7 +53,10 @@ fn staged(table: &TargetTable, rows: &Rows) -> Result<RecordBatch, ParquetError>
         fields.push(Field::new(DELETED_FIELD, DataType::Boolean, false));
         columns.push(Arc::new(BooleanArray::from(deleted.clone())));
     }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns,
+    )?)
 }
 
 #[cfg(test)]
@@ -68,16 +76,37 @@ mod tests {
     fn table() -> TargetTable {
         let columns = [
             ("Name", SqlType::Varchar),
-            ("small", SqlType::Decimal { precision: 5, scale: 2 }),
-            ("amount", SqlType::Decimal { precision: 18, scale: 2 }),
-            ("total", SqlType::Decimal { precision: 38, scale: 20 }),
+            (
+                "small",
+                SqlType::Decimal {
+                    precision: 5,
+                    scale: 2,
+                },
+            ),
+            (
+                "amount",
+                SqlType::Decimal {
+                    precision: 18,
+                    scale: 2,
+                },
+            ),
+            (
+                "total",
+                SqlType::Decimal {
+                    precision: 38,
+                    scale: 20,
+                },
+            ),
             ("views", SqlType::BigInt),
             ("ratio", SqlType::Double),
             ("is_new", SqlType::Boolean),
             ("day", SqlType::Date),
             ("at", SqlType::Timestamp),
         ]
-        .map(|(name, sql_type)| Column { name: name.to_owned(), sql_type });
+        .map(|(name, sql_type)| Column {
+            name: name.to_owned(),
+            sql_type,
+        });
         TargetTable::upsert("t", "t", columns.to_vec(), &["Name"]).unwrap()
     }
 
@@ -96,7 +125,12 @@ mod tests {
             (br#"{"Name":"gone"}"#, None),
         ];
         for (offset, (key, value)) in (0..).zip(values) {
-            let record = Record { offset, timestamp_ms: 0, key: Some(key), value };
+            let record = Record {
+                offset,
+                timestamp_ms: 0,
+                key: Some(key),
+                value,
+            };
             buffer.push(record, Instant::now()).unwrap();
         }
         buffer.take().unwrap().unwrap()
@@ -105,18 +139,42 @@ mod tests {
     #[test]
     fn every_type_reads_back_as_it_was_written() {
         let file = parquet(&table(), &rows()).unwrap();
-        let mut batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let mut batches = ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap()
+            .build()
+            .unwrap();
         let batch = batches.next().unwrap().unwrap();
-        let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let names: Vec<_> = batch
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         assert_eq!(
             names,
-            ["name", "small", "amount", "total", "views", "ratio", "is_new", "day", "at", "_offset", "_deleted"]
+            [
+                "name", "small", "amount", "total", "views", "ratio", "is_new", "day", "at",
+                "_offset", "_deleted"
+            ]
         );
         for (column, original) in batch.columns().iter().zip(rows().batch.columns()) {
-            assert_eq!(column, original, "{}", pretty_format_batches(std::slice::from_ref(&batch)).unwrap());
+            assert_eq!(
+                column,
+                original,
+                "{}",
+                pretty_format_batches(std::slice::from_ref(&batch)).unwrap()
+            );
         }
-        assert_eq!(batch["_offset"].as_primitive::<arrow::datatypes::Int64Type>().values(), &[0, 1, 2]);
-        assert_eq!(batch["_deleted"].as_boolean().iter().collect::<Vec<_>>(), [Some(false), Some(false), Some(true)]);
+        assert_eq!(
+            batch["_offset"]
+                .as_primitive::<arrow::datatypes::Int64Type>()
+                .values(),
+            &[0, 1, 2]
+        );
+        assert_eq!(
+            batch["_deleted"].as_boolean().iter().collect::<Vec<_>>(),
+            [Some(false), Some(false), Some(true)]
+        );
         assert!(batches.next().is_none());
     }
 
@@ -124,7 +182,9 @@ mod tests {
     fn the_same_rows_are_the_same_file() {
         let file = parquet(&table(), &rows()).unwrap();
         assert_eq!(file, parquet(&table(), &rows()).unwrap());
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+        let metadata = ParquetMetaDataReader::new()
+            .parse_and_finish(&file)
+            .unwrap();
         assert_eq!(metadata.file_metadata().created_by(), Some("sluicebox"));
         assert_eq!(metadata.file_metadata().key_value_metadata(), None);
     }
@@ -132,7 +192,9 @@ mod tests {
     #[test]
     fn timestamps_have_no_zone_in_the_file() {
         let file = parquet(&table(), &rows()).unwrap();
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+        let metadata = ParquetMetaDataReader::new()
+            .parse_and_finish(&file)
+            .unwrap();
         let mut schema = Vec::new();
         parquet::schema::printer::print_schema(&mut schema, metadata.file_metadata().schema());
         let schema = String::from_utf8(schema).unwrap();
@@ -151,7 +213,10 @@ mod tests {
 
     #[test]
     fn no_name_begins_with_another() {
-        let at = Partition { topic: "clean_events".to_owned(), number: 1 };
+        let at = Partition {
+            topic: "clean_events".to_owned(),
+            number: 1,
+        };
         assert_eq!(
             file_name(&at, 0, 41),
             "clean_events/1/00000000000000000000-00000000000000000041.parquet"

@@ -14,7 +14,9 @@ const RESERVED_BESIDES: [&str; 2] = ["GSCLUSTER", "ISSUE"];
 /// The name is taken as it is stored: `CUSTOMER_ID` and `"CUSTOMER_ID"` are the same to Snowflake, `customer_id` in quotes is not.
 pub(crate) fn quoted(name: &str) -> String {
     let bare = name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
-        && name.chars().all(|one| one.is_ascii_uppercase() || one.is_ascii_digit() || one == '_');
+        && name
+            .chars()
+            .all(|one| one.is_ascii_uppercase() || one.is_ascii_digit() || one == '_');
     if bare && ALL_KEYWORDS.binary_search(&name).is_err() && !RESERVED_BESIDES.contains(&name) {
         return name.to_owned();
     }
@@ -29,8 +31,14 @@ pub(crate) fn text(value: &str) -> String {
 /// The field of a Parquet row (`$1`, one VARIANT) by its name, which is case-sensitive.
 pub(crate) fn field(name: &str) -> String {
     let bare = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-        && name.chars().all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '_');
-    if bare && ALL_KEYWORDS.binary_search(&name.to_uppercase().as_str()).is_err() {
+        && name
+            .chars()
+            .all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '_');
+    if bare
+        && ALL_KEYWORDS
+            .binary_search(&name.to_uppercase().as_str())
+            .is_err()
+    {
         return format!("$1:{name}");
     }
     format!("$1:\"{}\"", name.replace('"', "\"\""))

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::control::{ControlRow, ControlTable, InvalidControl};
 use super::literal::{field, quoted, text};
 use super::position::Fence;
-use crate::broker::{NextOffset, Partition};
 use super::table::{
-    DELETED_COLUMN, DELETED_FIELD, Kind, OFFSET_COLUMN, OFFSET_FIELD, PARTITION_COLUMN, TargetTable, VERSION_COLUMN, parquet_name,
-    warehouse_name,
+    DELETED_COLUMN, DELETED_FIELD, Kind, OFFSET_COLUMN, OFFSET_FIELD, PARTITION_COLUMN,
+    TargetTable, VERSION_COLUMN, parquet_name, warehouse_name,
 };
+use crate::broker::{NextOffset, Partition};
 use crate::sql::types::Column;
 use crate::warehouse::Answer;
 
@@ -26,6 +26,22 @@ pub struct Objects {
     pub stage: String,
     /// The file format that reads them.
     pub file_format: String,
+}
+
+impl Objects {
+    /// The statement that counts the rows of a staged file.
+    pub(super) fn count_rows(&self, path: &str) -> String {
+        format!("SELECT COUNT(*) FROM {}", self.file(path))
+    }
+
+    /// A staged file, to select from.
+    fn file(&self, path: &str) -> String {
+        let path = text(&format!("@{}/{path}", quoted(&self.stage)));
+        format!(
+            "{path} (FILE_FORMAT => {})",
+            text(&quoted(&self.file_format))
+        )
+    }
 }
 
 /// A file on the stage: the rows of one partition between two positions.
@@ -88,8 +104,7 @@ pub enum UnexpectedAnswer {
     Control(#[from] InvalidControl),
     /// The position is neither before nor after the load.
     #[error(
-        "the control table says that {at} goes on at offset {found}, but this sink loaded from {expected} to {new}\n\
-         hint: nobody may edit the control table while a sink runs; start the sink again to go on from what the table says"
+        "the control table says that {at} goes on at offset {found}, but this sink loaded from {expected} to {new}"
     )]
     Moved {
         /// The partition.
@@ -101,6 +116,19 @@ pub enum UnexpectedAnswer {
         /// What it should say now.
         new: NextOffset,
     },
+}
+
+impl UnexpectedAnswer {
+    /// What can be done about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Incomplete { .. } => "check that warehouse.url leads to a Snowflake SQL API",
+            Self::Control(error) => error.hint(),
+            Self::Moved { .. } => {
+                "nobody may edit the control table while a sink runs; start the sink again to go on from what the table says"
+            }
+        }
+    }
 }
 
 impl Load {
@@ -120,35 +148,68 @@ impl Load {
     }
 
     /// What the answers to [`Self::statements`] say about each partition, in the order of the tables and files.
-    pub fn outcomes(&self, answers: &[Answer]) -> Result<Vec<(Partition, Outcome)>, UnexpectedAnswer> {
+    pub fn outcomes(
+        &self,
+        answers: &[Answer],
+    ) -> Result<Vec<(Partition, Outcome)>, UnexpectedAnswer> {
         let statements = self.tables.len() + 5;
         if answers.len() != statements {
-            return Err(UnexpectedAnswer::Incomplete { answers: answers.len(), statements });
+            return Err(UnexpectedAnswer::Incomplete {
+                answers: answers.len(),
+                statements,
+            });
         }
         let advanced = updated_rows(&answers[statements - 3]);
-        let rows = self.objects.control.rows(&answers[statements - 2], &self.partitions())?;
-        self.files().zip(&rows).map(|((_, file), row)| Ok((row.at.clone(), outcome(file, row, advanced)?))).collect()
+        let rows = self
+            .objects
+            .control
+            .rows(&answers[statements - 2], &self.partitions())?;
+        self.files()
+            .zip(&rows)
+            .map(|((_, file), row)| Ok((row.at.clone(), outcome(file, row, advanced)?)))
+            .collect()
     }
 
     /// The partitions of this load, in the order of the tables and files.
     pub fn partitions(&self) -> Vec<Partition> {
-        self.files().map(|(topic, file)| Partition { topic: topic.to_owned(), number: file.partition }).collect()
+        self.files()
+            .map(|(topic, file)| Partition {
+                topic: topic.to_owned(),
+                number: file.partition,
+            })
+            .collect()
     }
 
     fn files(&self) -> impl Iterator<Item = (&str, &StagedFile)> {
-        self.tables.iter().flat_map(|load| load.files.iter().map(|file| (load.table.topic(), file)))
+        self.tables
+            .iter()
+            .flat_map(|load| load.files.iter().map(|file| (load.table.topic(), file)))
     }
 
     fn lock(&self) -> String {
         let mine = self.files().map(|(topic, file)| {
-            format!("(topic = {} AND partition_id = {} AND fence = {})", text(topic), file.partition, file.fence)
+            format!(
+                "(topic = {} AND partition_id = {} AND fence = {})",
+                text(topic),
+                file.partition,
+                file.fence
+            )
         });
-        format!("UPDATE {} SET loads = loads + 1 WHERE {}", self.control(), joined(mine, " OR "))
+        format!(
+            "UPDATE {} SET loads = loads + 1 WHERE {}",
+            self.control(),
+            joined(mine, " OR ")
+        )
     }
 
     fn advance(&self) -> String {
         let next = self.files().map(|(topic, file)| {
-            format!("WHEN topic = {} AND partition_id = {} THEN {}", text(topic), file.partition, file.new)
+            format!(
+                "WHEN topic = {} AND partition_id = {} THEN {}",
+                text(topic),
+                file.partition,
+                file.new
+            )
         });
         let mine = self.files().map(|(topic, file)| {
             format!(
@@ -159,7 +220,12 @@ impl Load {
                 file.expected
             )
         });
-        format!("UPDATE {} SET next_offset = CASE {} END WHERE {}", self.control(), joined(next, " "), joined(mine, " OR "))
+        format!(
+            "UPDATE {} SET next_offset = CASE {} END WHERE {}",
+            self.control(),
+            joined(next, " "),
+            joined(mine, " OR ")
+        )
     }
 
     fn merge(&self, load: &TableLoad, key: &[Column]) -> String {
@@ -169,7 +235,10 @@ impl Load {
             format!("{}::BOOLEAN AS {DELETED_COLUMN}", field(DELETED_FIELD)),
             format!("{}::NUMBER(19,0) AS {VERSION_COLUMN}", field(OFFSET_FIELD)),
         ];
-        let changes = names.iter().filter(|name| !keys.contains(name)).map(|name| format!("{name} = s.{name}, "));
+        let changes = names
+            .iter()
+            .filter(|name| !keys.contains(name))
+            .map(|name| format!("{name} = s.{name}, "));
         format!(
             "MERGE INTO {table} t USING (SELECT s.* FROM ({files}) s {fenced} \
              QUALIFY ROW_NUMBER() OVER (PARTITION BY {one_key} ORDER BY s.{VERSION_COLUMN} DESC) = 1) s ON {same_key} \
@@ -180,7 +249,11 @@ impl Load {
             files = self.files_of(load, &technical),
             fenced = self.fenced(load, VERSION_COLUMN),
             one_key = joined(keys.iter().map(|name| format!("s.{name}")), ", "),
-            same_key = joined(keys.iter().map(|name| format!("EQUAL_NULL(t.{name}, s.{name})")), " AND "),
+            same_key = joined(
+                keys.iter()
+                    .map(|name| format!("EQUAL_NULL(t.{name}, s.{name})")),
+                " AND "
+            ),
             changes = joined(changes, ""),
             columns = names.join(", "),
             values = joined(names.iter().map(|name| format!("s.{name}")), ", "),
@@ -189,7 +262,10 @@ impl Load {
 
     fn insert(&self, load: &TableLoad) -> String {
         let names: Vec<String> = load.table.columns().iter().map(column_name).collect();
-        let technical = [format!("{}::NUMBER(19,0) AS {OFFSET_COLUMN}", field(OFFSET_FIELD))];
+        let technical = [format!(
+            "{}::NUMBER(19,0) AS {OFFSET_COLUMN}",
+            field(OFFSET_FIELD)
+        )];
         format!(
             "INSERT INTO {table} ({columns}) SELECT {values} FROM ({files}) s {fenced}",
             table = quoted(load.table.name()),
@@ -203,15 +279,19 @@ impl Load {
     /// All rows of the table's files, typed.
     fn files_of(&self, load: &TableLoad, technical: &[String]) -> String {
         let typed = load.table.columns().iter().map(|column| {
-            format!("{}::{} AS {}", field(&parquet_name(column)), column.sql_type.warehouse(), column_name(column))
+            format!(
+                "{}::{} AS {}",
+                field(&parquet_name(column)),
+                column.sql_type.warehouse(),
+                column_name(column)
+            )
         });
         let columns = joined(typed.chain(technical.iter().cloned()), ", ");
         let files = load.files.iter().map(|file| {
             format!(
-                "SELECT {columns}, {partition} AS {PARTITION_COLUMN} FROM {path} (FILE_FORMAT => {format})",
+                "SELECT {columns}, {partition} AS {PARTITION_COLUMN} FROM {file}",
                 partition = file.partition,
-                path = text(&format!("@{}/{}", quoted(&self.objects.stage), file.path)),
-                format = text(&quoted(&self.objects.file_format)),
+                file = self.objects.file(&file.path),
             )
         });
         joined(files, " UNION ALL ")
@@ -219,7 +299,12 @@ impl Load {
 
     /// Keeps of the rows `s` those that are this sink's to load and not loaded yet.
     fn fenced(&self, load: &TableLoad, offset_column: &str) -> String {
-        let mine = load.files.iter().map(|file| format!("(c.partition_id = {} AND c.fence = {})", file.partition, file.fence));
+        let mine = load.files.iter().map(|file| {
+            format!(
+                "(c.partition_id = {} AND c.fence = {})",
+                file.partition, file.fence
+            )
+        });
         format!(
             "JOIN {control} c ON c.topic = {topic} AND c.partition_id = s.{PARTITION_COLUMN} \
              WHERE s.{offset_column} >= c.next_offset AND ({mine})",
@@ -234,16 +319,29 @@ impl Load {
     }
 }
 
-fn outcome(file: &StagedFile, row: &ControlRow, advanced: Option<u64>) -> Result<Outcome, UnexpectedAnswer> {
+fn outcome(
+    file: &StagedFile,
+    row: &ControlRow,
+    advanced: Option<u64>,
+) -> Result<Outcome, UnexpectedAnswer> {
     if row.fence != file.fence {
         return Ok(Outcome::Fenced);
     }
     if row.next_offset != file.new {
         let (at, found) = (row.at.clone(), row.next_offset);
-        return Err(UnexpectedAnswer::Moved { at, found, expected: file.expected, new: file.new });
+        return Err(UnexpectedAnswer::Moved {
+            at,
+            found,
+            expected: file.expected,
+            new: file.new,
+        });
     }
     // All partitions of a load that are still ours advance together, or none does.
-    Ok(if advanced == Some(0) { Outcome::AlreadyLoaded } else { Outcome::Loaded })
+    Ok(if advanced == Some(0) {
+        Outcome::AlreadyLoaded
+    } else {
+        Outcome::Loaded
+    })
 }
 
 /// The count that an UPDATE answers with.

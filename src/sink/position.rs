@@ -40,8 +40,7 @@ pub struct Watermarks {
 pub enum StartError {
     /// Records left the topic before they were loaded.
     #[error(
-        "{at} begins at offset {low}, but the warehouse waits for offset {next}: what lies between was deleted before it was loaded\n\
-         hint: give the topic a longer retention; to go on without those rows, set next_offset = {low} for this partition in the control table"
+        "{at} begins at offset {low}, but the warehouse waits for offset {next}: what lies between was deleted before it was loaded"
     )]
     Gone {
         /// The partition.
@@ -53,8 +52,7 @@ pub enum StartError {
     },
     /// The topic ends before the place where the warehouse stands.
     #[error(
-        "{at} ends at offset {high}, but the warehouse has already loaded up to offset {next}: this is not the topic that was loaded before\n\
-         hint: if the topic was created anew on purpose, delete its rows from the control table and run `sluicebox setup`"
+        "{at} ends at offset {high}, but the warehouse has loaded up to offset {next}: this is not the topic that was loaded before"
     )]
     Recreated {
         /// The partition.
@@ -66,18 +64,47 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// What can be done about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Gone { low, .. } => format!(
+                "give the topic a longer retention; to go on without those rows, set next_offset = {low} for this partition in the control table"
+            ),
+            Self::Recreated { at, .. } => {
+                format!(
+                    "if {} was created anew on purpose, delete its rows from the control table",
+                    at.topic
+                )
+            }
+        }
+    }
+}
+
 /// Where to begin reading when the warehouse stands at `next` and the topic holds `held`.
 ///
 /// A partition that was never loaded begins at whatever is still there. Any other gap is an error:
 /// rows that the warehouse never saw must not disappear quietly.
-pub fn start_offset(at: &Partition, next: NextOffset, held: Watermarks) -> Result<NextOffset, StartError> {
+pub fn start_offset(
+    at: &Partition,
+    next: NextOffset,
+    held: Watermarks,
+) -> Result<NextOffset, StartError> {
     if next > held.high {
-        return Err(StartError::Recreated { at: at.clone(), next, high: held.high });
+        return Err(StartError::Recreated {
+            at: at.clone(),
+            next,
+            high: held.high,
+        });
     }
     if next >= held.low || next == NextOffset::START {
         return Ok(next.max(held.low));
     }
-    Err(StartError::Gone { at: at.clone(), next, low: held.low })
+    Err(StartError::Gone {
+        at: at.clone(),
+        next,
+        low: held.low,
+    })
 }
 
 #[cfg(test)]
@@ -85,8 +112,19 @@ mod tests {
     use super::*;
 
     fn start(next: i64, low: i64, high: i64) -> Result<i64, StartError> {
-        let held = Watermarks { low: NextOffset::at(low), high: NextOffset::at(high) };
-        start_offset(&Partition { topic: "clean_events".to_owned(), number: 2 }, NextOffset::at(next), held).map(NextOffset::get)
+        let held = Watermarks {
+            low: NextOffset::at(low),
+            high: NextOffset::at(high),
+        };
+        start_offset(
+            &Partition {
+                topic: "clean_events".to_owned(),
+                number: 2,
+            },
+            NextOffset::at(next),
+            held,
+        )
+        .map(NextOffset::get)
     }
 
     #[test]
@@ -99,13 +137,19 @@ mod tests {
 
     #[test]
     fn rows_that_left_the_topic_before_their_load_stop_the_sink() {
-        let error = start(3, 5, 10).unwrap_err().to_string();
-        assert!(error.contains("clean_events[2] begins at offset 5") && error.contains("hint:"), "{error}");
+        let error = start(3, 5, 10).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("clean_events[2] begins at offset 5"),
+            "{error}"
+        );
+        assert!(error.hint().contains("next_offset = 5"), "{error}");
     }
 
     #[test]
     fn a_topic_created_anew_stops_the_sink() {
         let error = start(11, 0, 10).unwrap_err().to_string();
-        assert!(error.contains("ends at offset 10") && error.contains("hint:"), "{error}");
+        assert!(error.contains("ends at offset 10"), "{error}");
     }
 }

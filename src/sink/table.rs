@@ -43,7 +43,7 @@ pub struct TargetTable {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// The service needs the name for itself.
-    #[error("the column `{column}` of {topic} has a name that the load needs for itself\nhint: give it another one with AS")]
+    #[error("the column `{column}` of {topic} has a name that the load needs for itself")]
     Reserved {
         /// The topic.
         topic: String,
@@ -51,7 +51,7 @@ pub enum TableError {
         column: String,
     },
     /// Two names are one in the warehouse.
-    #[error("{topic} has two columns that the warehouse would both call {column}\nhint: give one of them another name with AS")]
+    #[error("{topic} has two columns that the warehouse would both call {column}")]
     Ambiguous {
         /// The topic.
         topic: String,
@@ -59,7 +59,7 @@ pub enum TableError {
         column: String,
     },
     /// A key column is none of the table's columns.
-    #[error("{topic} has no column `{column}`, which its key needs\nhint: select every GROUP BY column")]
+    #[error("{topic} has no column `{column}`, which its key needs")]
     NoSuchKey {
         /// The topic.
         topic: String,
@@ -67,24 +67,47 @@ pub enum TableError {
         column: String,
     },
     /// An upsert without a key.
-    #[error("{topic} has no key columns\nhint: a gold table needs a GROUP BY")]
+    #[error("{topic} has no key columns")]
     NoKey {
         /// The topic.
         topic: String,
     },
 }
 
+impl TableError {
+    /// What the author can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Reserved { .. } | Self::Ambiguous { .. } => {
+                "give the column another name with AS"
+            }
+            Self::NoSuchKey { .. } => "select every GROUP BY column",
+            Self::NoKey { .. } => "a gold table needs a GROUP BY",
+        }
+    }
+}
+
 impl TargetTable {
     /// A table that keeps the newest row of each key. `name` is stored upper-cased, as the warehouse does.
-    pub fn upsert(name: &str, topic: &str, columns: Vec<Column>, key: &[&str]) -> Result<Self, TableError> {
+    pub fn upsert(
+        name: &str,
+        topic: &str,
+        columns: Vec<Column>,
+        key: &[&str],
+    ) -> Result<Self, TableError> {
         if key.is_empty() {
-            return Err(TableError::NoKey { topic: topic.to_owned() });
+            return Err(TableError::NoKey {
+                topic: topic.to_owned(),
+            });
         }
         let key = key
             .iter()
             .map(|name| {
                 let found = columns.iter().find(|column| column.name == *name);
-                found.cloned().ok_or_else(|| TableError::NoSuchKey { topic: topic.to_owned(), column: (*name).to_owned() })
+                found.cloned().ok_or_else(|| TableError::NoSuchKey {
+                    topic: topic.to_owned(),
+                    column: (*name).to_owned(),
+                })
             })
             .collect::<Result<Vec<_>, _>>()?;
         Self::new(name, topic, Kind::Upsert { key }, columns)
@@ -100,15 +123,32 @@ impl TargetTable {
         for column in &columns {
             let warehouse_name = warehouse_name(column);
             if [OFFSET_FIELD, DELETED_FIELD].contains(&parquet_name(column).as_str())
-                || [VERSION_COLUMN, OFFSET_COLUMN, DELETED_COLUMN, PARTITION_COLUMN].contains(&warehouse_name.as_str())
+                || [
+                    VERSION_COLUMN,
+                    OFFSET_COLUMN,
+                    DELETED_COLUMN,
+                    PARTITION_COLUMN,
+                ]
+                .contains(&warehouse_name.as_str())
             {
-                return Err(TableError::Reserved { topic: topic.to_owned(), column: column.name.clone() });
+                return Err(TableError::Reserved {
+                    topic: topic.to_owned(),
+                    column: column.name.clone(),
+                });
             }
             if !seen.insert(warehouse_name.clone()) {
-                return Err(TableError::Ambiguous { topic: topic.to_owned(), column: warehouse_name });
+                return Err(TableError::Ambiguous {
+                    topic: topic.to_owned(),
+                    column: warehouse_name,
+                });
             }
         }
-        Ok(Self { name: name.to_uppercase(), topic: topic.to_owned(), kind, columns })
+        Ok(Self {
+            name: name.to_uppercase(),
+            topic: topic.to_owned(),
+            kind,
+            columns,
+        })
     }
 
     /// The table's name in the warehouse.
@@ -134,7 +174,11 @@ impl TargetTable {
     /// The names, in the warehouse, of all columns that the table must have.
     pub fn warehouse_columns(&self) -> Vec<String> {
         let version = matches!(self.kind, Kind::Upsert { .. }).then(|| VERSION_COLUMN.to_owned());
-        self.columns.iter().map(warehouse_name).chain(version).collect()
+        self.columns
+            .iter()
+            .map(warehouse_name)
+            .chain(version)
+            .collect()
     }
 }
 

@@ -1,1 +1,5 @@
+//! Sluicebox from the outside, beside a real Kafka.
 
+mod generate;
+mod harness;
+mod support;

@@ -1,1 +1,18 @@
-//! broker
+//! The Kafka edge: records in, transactions out, positions that say how far. The only place that names rdkafka.
+
+mod admin;
+mod changelog;
+mod client;
+mod consumer;
+mod error;
+pub mod load;
+mod position;
+mod producer;
+
+pub use admin::{Admin, TopicOutcome, TopicSpec};
+pub use changelog::read_changelog;
+pub use client::{Config, Kafka};
+pub use consumer::{Assignment, Change, GroupConsumer, Record};
+pub use error::BrokerError;
+pub use position::{NextOffset, Partition};
+pub use producer::{Commit, Headers, Outgoing, TransactionalProducer};

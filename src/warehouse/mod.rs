@@ -1,1 +1,26 @@
-//! warehouse
+//! The warehouse over REST: SQL statements in, answers out; a statement that is sent twice runs once.
+//!
+//! Facts about the service are taken from its [SQL API](https://docs.snowflake.com/en/developer-guide/sql-api/index).
+
+mod answer;
+mod auth;
+mod client;
+mod config;
+mod error;
+pub mod query;
+mod retry;
+pub mod setup;
+mod statement;
+mod types;
+
+pub use answer::{Answer, ColumnKind, ColumnMeta, Row};
+pub use client::Client;
+pub use config::{Config, is_identifier};
+pub use error::{Error, Identity};
+pub use statement::{Binding, RequestId};
+pub use types::{WarehouseType, holds};
+
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+mod script;

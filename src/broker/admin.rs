@@ -1,0 +1,127 @@
+//! Topics: what is there, and their creation.
+
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::client::{CALL_TIMEOUT, Kafka};
+use super::error::BrokerError;
+
+/// A topic as the pipeline wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: i32,
+    /// Copies of each partition.
+    pub replication: i32,
+    /// Topic settings, e.g. `cleanup.policy`.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// What became of a topic's creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopicOutcome {
+    /// It was made.
+    Created,
+    /// It was there before, with this many partitions.
+    Exists {
+        /// Its number of partitions.
+        partitions: usize,
+    },
+}
+
+/// Asks about topics and makes them.
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    kafka: Kafka,
+}
+
+impl Admin {
+    /// Connects.
+    ///
+    /// # Errors
+    /// A setting that is refused.
+    pub fn connect(kafka: &Kafka) -> Result<Self, BrokerError> {
+        let client =
+            kafka.client(&[]).create().map_err(|error| kafka.unavailable("the creation of an admin client", error))?;
+        Ok(Self { client, kafka: kafka.clone() })
+    }
+
+    /// Number of a topic's partitions; None when there is no such topic.
+    ///
+    /// # Errors
+    /// No broker.
+    pub fn partitions(&self, topic: &str) -> Result<Option<usize>, BrokerError> {
+        // Without a topic's name in the request no broker makes the topic by itself.
+        let metadata = self
+            .client
+            .inner()
+            .fetch_metadata(None, CALL_TIMEOUT)
+            .map_err(|error| self.kafka.unavailable("a request for metadata", error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Ok(found.map(|found| found.partitions().len()).filter(|partitions| *partitions > 0))
+    }
+
+    /// Makes a topic unless it is there, and waits until its partitions have leaders.
+    ///
+    /// # Errors
+    /// No broker, or a refusal.
+    pub fn create(&self, spec: &TopicSpec) -> Result<TopicOutcome, BrokerError> {
+        if let Some(partitions) = self.partitions(&spec.name)? {
+            return Ok(TopicOutcome::Exists { partitions });
+        }
+        let mut topic = NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(spec.replication));
+        for (name, value) in &spec.settings {
+            topic = topic.set(name, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT));
+        let results = block_on(self.client.create_topics([&topic], &options))
+            .map_err(|error| self.kafka.unavailable("the creation of a topic", error))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => {
+                    let source = KafkaError::AdminOp(code);
+                    return Err(BrokerError::Fatal { call: "the creation of a topic", source });
+                }
+            }
+        }
+        self.await_leaders(&spec.name)?;
+        Ok(TopicOutcome::Created)
+    }
+
+    /// The largest record that a topic takes, in bytes; the brokers' default when they do not say.
+    pub fn largest_record(&self, topic: &str) -> usize {
+        const BROKER_DEFAULT: usize = 1_048_588;
+        let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
+        let answer = block_on(self.client.describe_configs([&ResourceSpecifier::Topic(topic)], &options));
+        answer
+            .ok()
+            .and_then(|resources| resources.into_iter().next()?.ok())
+            .and_then(|resource| resource.get("max.message.bytes")?.value.as_ref()?.parse().ok())
+            .unwrap_or(BROKER_DEFAULT)
+    }
+
+    fn await_leaders(&self, topic: &str) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        loop {
+            let metadata = self
+                .client
+                .inner()
+                .fetch_metadata(Some(topic), CALL_TIMEOUT)
+                .map_err(|error| self.kafka.unavailable("a request for metadata", error))?;
+            let ready = metadata.topics().iter().any(|found| {
+                !found.partitions().is_empty() && found.partitions().iter().all(|partition| partition.leader() >= 0)
+            });
+            if ready || Instant::now() > deadline {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! A member of a consumer group: records of committed transactions, in partition order.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::client::{CALL_TIMEOUT, Kafka};
+use super::error::BrokerError;
+use super::position::{NextOffset, Partition};
+
+/// A record as it came, its bytes still librdkafka's: nothing is copied.
+pub struct Record<'a>(BorrowedMessage<'a>);
+
+impl Record<'_> {
+    /// The topic it was read from.
+    pub fn topic(&self) -> &str {
+        self.0.topic()
+    }
+
+    /// The partition it was read from.
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    /// Its offset in the partition.
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// Its key, if it has one.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    /// Its value; None is a tombstone.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// Milliseconds since 1970 UTC, by the topic's rule (create or append time); 0 for a record without.
+    pub fn timestamp_ms(&self) -> i64 {
+        self.0.timestamp().to_millis().unwrap_or_default()
+    }
+
+    /// Its headers, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.headers().into_iter().flat_map(|headers| headers.iter()).map(|header| (header.key, header.value))
+    }
+}
+
+/// A partition that was given to this member, and where its work begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assignment {
+    /// The partition's number.
+    pub partition: i32,
+    /// The group's committed position; START when it has none.
+    pub committed: NextOffset,
+}
+
+/// What a rebalance did.
+#[derive(Debug)]
+pub enum Change {
+    /// These partitions are this member's from now on.
+    Assigned(Vec<Assignment>),
+    /// These partitions are not this member's any more.
+    Revoked(Vec<i32>),
+    /// The rebalance failed; the member is of no use.
+    Failed(KafkaError),
+}
+
+/// Collects what rebalances did; they happen inside of polls.
+struct Rebalances {
+    /// How far before the committed position reading begins, in offsets: what a job needs to see again.
+    look_back: i64,
+    changes: Mutex<Vec<Change>>,
+    errors: Mutex<Vec<KafkaError>>,
+}
+
+impl Rebalances {
+    fn push(&self, change: Change) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, given: &TopicPartitionList) -> Result<(), KafkaError> {
+        let committed = consumer.committed_offsets(given.clone(), CALL_TIMEOUT)?;
+        let mut starts = TopicPartitionList::new();
+        let mut assignments = Vec::new();
+        for element in committed.elements() {
+            let (start, committed) = match element.offset() {
+                Offset::Offset(offset) => {
+                    let from = match offset.saturating_sub(self.look_back) {
+                        from if self.look_back == 0 => Offset::Offset(from),
+                        from if from <= 0 => Offset::Beginning,
+                        // What is older than the log is not there to be looked at: not before its beginning.
+                        from => {
+                            let timeout = CALL_TIMEOUT;
+                            let (low, _) = consumer.fetch_watermarks(element.topic(), element.partition(), timeout)?;
+                            // A committed position that the log no longer has is an error, not a reason to skip.
+                            Offset::Offset(from.max(low).min(offset))
+                        }
+                    };
+                    (from, NextOffset::at(offset))
+                }
+                _ => (Offset::Beginning, NextOffset::START),
+            };
+            starts.add_partition_offset(element.topic(), element.partition(), start)?;
+            assignments.push(Assignment { partition: element.partition(), committed });
+        }
+        consumer.assign(&starts)?;
+        self.push(Change::Assigned(assignments));
+        Ok(())
+    }
+}
+
+impl ClientContext for Rebalances {
+    fn error(&self, error: KafkaError, _reason: &str) {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let done = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                let gone = partitions.elements().iter().map(|element| element.partition()).collect();
+                self.push(Change::Revoked(gone));
+                consumer.unassign()
+            }
+            other => Err(KafkaError::Rebalance(other.into())),
+        };
+        if let Err(error) = done {
+            self.push(Change::Failed(error));
+        }
+    }
+}
+
+/// Reads one topic as a member of a group. Offsets are committed by the producer, in its transactions.
+pub struct GroupConsumer {
+    consumer: BaseConsumer<Rebalances>,
+    servers: String,
+    topic: String,
+}
+
+impl GroupConsumer {
+    /// Joins the group. `look_back` offsets before the committed position are read again, for what has to be remembered.
+    ///
+    /// # Errors
+    /// A setting that is refused, no broker, or a topic that is not there.
+    pub fn join(kafka: &Kafka, group: &str, topic: &str, look_back: u64) -> Result<Self, BrokerError> {
+        let context = Rebalances {
+            look_back: i64::try_from(look_back).unwrap_or(i64::MAX),
+            changes: Mutex::default(),
+            errors: Mutex::default(),
+        };
+        let consumer: BaseConsumer<Rebalances> = kafka
+            .client(&[
+                ("group.id", group),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("isolation.level", "read_committed"),
+                ("auto.offset.reset", "error"),
+                ("fetch.wait.max.ms", "50"),
+                ("fetch.error.backoff.ms", "50"),
+                ("queued.min.messages", "200000"),
+                ("queued.max.messages.kbytes", "131072"),
+                ("session.timeout.ms", "15000"),
+            ])
+            .create_with_context(context)
+            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
+        let metadata = consumer
+            .fetch_metadata(Some(topic), CALL_TIMEOUT)
+            .map_err(|error| kafka.unavailable("a request for metadata", error))?;
+        if metadata.topics().iter().all(|found| found.partitions().is_empty()) {
+            return Err(BrokerError::MissingTopic { topic: topic.to_owned() });
+        }
+        consumer.subscribe(&[topic]).map_err(|error| kafka.unavailable("a subscription", error))?;
+        Ok(Self { consumer, servers: kafka.servers().to_owned(), topic: topic.to_owned() })
+    }
+
+    /// Records until there are `most`, or `wait` is over, or a rebalance happened: then [`Self::changes`] comes first.
+    ///
+    /// # Errors
+    /// What the consumer cannot get over by itself.
+    pub fn poll(&self, most: usize, wait: Duration) -> Result<Vec<Record<'_>>, BrokerError> {
+        let deadline = Instant::now() + wait;
+        let mut records = Vec::new();
+        while records.len() < most {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.consumer.poll(left) {
+                Some(Ok(message)) => records.push(Record(message)),
+                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(source)) => return Err(BrokerError::Fatal { call: "a read", source }),
+                None if left.is_zero() => break,
+                None => {}
+            }
+            if self.has_changes() {
+                break;
+            }
+        }
+        Ok(records)
+    }
+
+    /// What rebalances did since the last call, in order. Until a change is dealt with, polled records may be of partitions
+    /// that are gone.
+    pub fn changes(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.lock_changes())
+    }
+
+    /// Errors that librdkafka reported and goes on trying to get over, e.g. that no broker can be reached.
+    pub fn troubles(&self) -> Vec<BrokerError> {
+        let errors = std::mem::take(
+            &mut *self.consumer.context().errors.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        errors
+            .into_iter()
+            .map(|source| BrokerError::Unavailable { servers: self.servers.clone(), call: "reading", source })
+            .collect()
+    }
+
+    /// Reads the partitions again from these positions.
+    ///
+    /// # Errors
+    /// When a partition is not assigned any more.
+    pub fn rewind(&self, positions: &HashMap<i32, NextOffset>) -> Result<(), BrokerError> {
+        for (partition, position) in positions {
+            self.consumer
+                .seek(&self.topic, *partition, Offset::Offset(position.get()), CALL_TIMEOUT)
+                .map_err(|source| BrokerError::Fatal { call: "a seek", source })?;
+        }
+        Ok(())
+    }
+
+    /// The newest offset of each assigned partition, as far as librdkafka has heard; for lag.
+    ///
+    /// # Errors
+    /// When the broker does not answer in time.
+    pub fn end(&self, partition: i32) -> Result<NextOffset, BrokerError> {
+        let (_, end) = self
+            .consumer
+            .fetch_watermarks(&self.topic, partition, Duration::from_secs(2))
+            .map_err(|source| BrokerError::Unavailable { servers: self.servers.clone(), call: "watermarks", source })?;
+        Ok(NextOffset::at(end))
+    }
+
+    /// What a transaction needs to know about this member (KIP-447).
+    pub(super) fn group(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// The topic that is read.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// A partition of the topic.
+    pub fn partition(&self, number: i32) -> Partition {
+        Partition { topic: self.topic.clone(), number }
+    }
+
+    fn has_changes(&self) -> bool {
+        !self.lock_changes().is_empty()
+    }
+
+    fn lock_changes(&self) -> std::sync::MutexGuard<'_, Vec<Change>> {
+        self.consumer.context().changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Errors that a consumer reports on its way and gets over by itself.
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::NotEnoughReplicas
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::PollExceeded
+        )
+    )
+}

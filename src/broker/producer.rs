@@ -1,0 +1,231 @@
+//! A transactional producer: records and the positions they were made from, all together or not at all.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::client::Kafka;
+use super::consumer::GroupConsumer;
+use super::error::BrokerError;
+use super::position::NextOffset;
+
+/// A dead producer's transaction blocks the readers of its partitions until it times out, so early.
+const TRANSACTION_TIMEOUT_MS: &str = "10000";
+
+/// rdkafka 0.39's `poll(t)` returns only after all of `t`, and its `flush` and `commit_transaction` poll with 100 ms: waiting in
+/// short polls before brings a transaction from 100-200 ms to 15-25 ms.
+const SHORT_POLL: Duration = Duration::from_millis(1);
+
+/// Longest wait for one step of a transaction; the transaction has timed out by then.
+const STEP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A batch below the brokers' default limit of a message (1 MiB): larger records travel alone, so that one that is too large
+/// is refused alone.
+const BATCH_BYTES: &str = "500000";
+
+/// A record to be sent.
+#[derive(Debug, Default)]
+pub struct Outgoing<'a> {
+    /// Where to.
+    pub topic: &'a str,
+    /// The partition; None: by murmur2 of the key, as the Java clients do.
+    pub partition: Option<i32>,
+    /// The key; None goes to any partition.
+    pub key: Option<&'a [u8]>,
+    /// The value; None is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Milliseconds since 1970 UTC.
+    pub timestamp_ms: i64,
+    /// Headers, in order.
+    pub headers: Headers,
+    /// What [`BrokerError::TooLarge`] calls it.
+    pub tag: usize,
+}
+
+/// Headers of a record to be sent.
+#[derive(Debug, Default)]
+pub struct Headers(Option<OwnedHeaders>);
+
+impl Headers {
+    /// Adds one at the end.
+    #[must_use]
+    pub fn with(self, name: &str, value: Option<&[u8]>) -> Self {
+        let headers = self.0.unwrap_or_default();
+        Self(Some(headers.insert(Header { key: name, value })))
+    }
+}
+
+/// The positions that a transaction moves.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// Per partition of the consumer's topic: what comes next.
+    pub positions: &'a [(i32, NextOffset)],
+    /// The member that read them.
+    pub consumer: &'a GroupConsumer,
+}
+
+impl std::fmt::Debug for GroupConsumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupConsumer").field("topic", &self.topic()).finish_non_exhaustive()
+    }
+}
+
+/// Collects the deliveries that failed.
+#[derive(Default)]
+struct Deliveries {
+    failed: Mutex<Vec<(usize, KafkaError)>>,
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, _error: KafkaError, _reason: &str) {
+        // What matters comes back from the calls.
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        if let Err((error, _)) = result {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push((tag, error.clone()));
+        }
+    }
+}
+
+/// One per job thread, with an id that stays the same over restarts: who comes back ends what was left open.
+pub struct TransactionalProducer {
+    producer: BaseProducer<Deliveries>,
+}
+
+impl TransactionalProducer {
+    /// Connects and ends what an earlier producer of this id left open. `largest_record` is the largest record that it may be
+    /// asked to send, in bytes.
+    ///
+    /// # Errors
+    /// A setting that is refused, or no broker.
+    pub fn connect(kafka: &Kafka, transactional_id: &str, largest_record: usize) -> Result<Self, BrokerError> {
+        let largest = largest_record.clamp(1_000_000, 1_000_000_000).to_string();
+        let producer: BaseProducer<Deliveries> = kafka
+            .client(&[
+                ("transactional.id", transactional_id),
+                ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
+                ("partitioner", "murmur2_random"),
+                ("message.max.bytes", &largest),
+                ("batch.size", BATCH_BYTES),
+                ("linger.ms", "5"),
+                ("queue.buffering.max.messages", "1000000"),
+                ("queue.buffering.max.kbytes", "262144"),
+                // A first request right behind a commit waits this long, since the broker is finishing the transaction before.
+                ("retry.backoff.ms", "5"),
+                ("retry.backoff.max.ms", "100"),
+            ])
+            .create_with_context(Deliveries::default())
+            .map_err(|error| kafka.unavailable("the creation of a producer", error))?;
+        producer
+            .init_transactions(Duration::from_secs(30))
+            .map_err(|error| kafka.unavailable("the start of transactions", error))?;
+        Ok(Self { producer })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// When the producer is of no use any more.
+    pub fn begin(&self) -> Result<(), BrokerError> {
+        self.lock_failed().clear();
+        self.producer.begin_transaction().map_err(|source| BrokerError::in_transaction("the begin of a transaction", source))
+    }
+
+    /// Hands a record to librdkafka, which copies it; waits while its queue is full.
+    ///
+    /// # Errors
+    /// [`BrokerError::TooLarge`] when it is larger than the client may send; otherwise the transaction has to be aborted.
+    pub fn send(&self, outgoing: Outgoing<'_>) -> Result<(), BrokerError> {
+        let mut record: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(outgoing.topic, outgoing.tag).timestamp(outgoing.timestamp_ms);
+        record.partition = outgoing.partition;
+        record.key = outgoing.key;
+        record.payload = outgoing.value;
+        record.headers = outgoing.headers.0;
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        loop {
+            let Err((error, back)) = self.producer.send(record) else { return Ok(()) };
+            record = back;
+            match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline => self.producer.poll(SHORT_POLL),
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                    return Err(BrokerError::TooLarge { tags: vec![outgoing.tag] });
+                }
+                _ => return Err(BrokerError::in_transaction("a send", error)),
+            }
+        }
+    }
+
+    /// Lets librdkafka call back; call it now and then while sending many records.
+    pub fn serve(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Waits for the deliveries, adds the positions, commits.
+    ///
+    /// # Errors
+    /// [`BrokerError::TooLarge`] and [`BrokerError::Aborted`]: abort, then do the work again. [`BrokerError::Fatal`]: give up.
+    pub fn commit(&self, commit: &Commit<'_>) -> Result<(), BrokerError> {
+        self.await_deliveries()?;
+        let mut positions = TopicPartitionList::new();
+        for (partition, position) in commit.positions {
+            positions
+                .add_partition_offset(commit.consumer.topic(), *partition, Offset::Offset(position.get()))
+                .map_err(|source| BrokerError::Fatal { call: "a list of positions", source })?;
+        }
+        let group = commit.consumer.group().ok_or(BrokerError::Fatal {
+            call: "group metadata",
+            source: KafkaError::ClientCreation("the consumer is not in a group".to_owned()),
+        })?;
+        self.producer
+            .send_offsets_to_transaction(&positions, &group, STEP_TIMEOUT)
+            .map_err(|source| BrokerError::in_transaction("the positions of a transaction", source))?;
+        self.producer
+            .commit_transaction(STEP_TIMEOUT)
+            .map_err(|source| BrokerError::in_transaction("a commit", source))
+    }
+
+    /// Ends the transaction without a trace.
+    ///
+    /// # Errors
+    /// When the producer is of no use any more.
+    pub fn abort(&self) -> Result<(), BrokerError> {
+        self.producer
+            .abort_transaction(STEP_TIMEOUT)
+            .map_err(|source| BrokerError::Fatal { call: "the abort of a transaction", source })
+    }
+
+    fn await_deliveries(&self) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(SHORT_POLL);
+        }
+        let failed = std::mem::take(&mut *self.lock_failed());
+        let too_large: Vec<usize> = failed
+            .iter()
+            .filter(|(_, error)| error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge))
+            .map(|(tag, _)| *tag)
+            .collect();
+        if !too_large.is_empty() {
+            return Err(BrokerError::TooLarge { tags: too_large });
+        }
+        match failed.into_iter().next() {
+            None => Ok(()),
+            Some((_, source)) => Err(BrokerError::in_transaction("a delivery", source)),
+        }
+    }
+
+    fn lock_failed(&self) -> std::sync::MutexGuard<'_, Vec<(usize, KafkaError)>> {
+        self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,207 @@
+//! The state of one gold table in one partition: the mergeable state of every key, in Arrow's row format.
+//!
+//! A batch merges into it in two steps, so that a transaction that aborts leaves no trace: [`State::merge`] computes what
+//! changes, [`State::apply`] puts it in once the transaction is committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::DataFusionError;
+
+use crate::sql::GoldQuery;
+
+/// Version of what [`Update::header`] writes.
+const HEADER_VERSION: u8 = 1;
+
+/// All keys of a table in one partition.
+#[derive(Debug)]
+pub(crate) struct State {
+    schema: SchemaRef,
+    key_width: usize,
+    fingerprint: [u8; 8],
+    keys: RowConverter,
+    states: RowConverter,
+    rows: HashMap<Box<[u8]>, Box<[u8]>>,
+    bytes: usize,
+}
+
+/// What a batch changes: the touched keys, their new states, and the result rows to emit, row by row the same key.
+pub(crate) struct Update {
+    /// The result columns and, last, the newest timestamp.
+    pub(crate) results: RecordBatch,
+    fingerprint: [u8; 8],
+    keys: Rows,
+    states: Rows,
+}
+
+/// Why a state that was read back is of no use.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum BadState {
+    #[error("its state does not decode")]
+    Malformed,
+    #[error("its state was written by another version of the query")]
+    OtherQuery,
+}
+
+impl State {
+    pub(crate) fn new(query: &GoldQuery) -> Result<Self, DataFusionError> {
+        let schema = Arc::clone(query.state());
+        let key_width = query.key_width();
+        let (keys, states) = schema.fields().split_at(key_width);
+        Ok(Self {
+            key_width,
+            fingerprint: query.fingerprint(),
+            keys: converter(keys)?,
+            states: converter(states)?,
+            rows: HashMap::new(),
+            bytes: 0,
+            schema,
+        })
+    }
+
+    /// Number of keys.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Bytes of all keys and states, without the map's own.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What a batch of clean rows changes.
+    pub(crate) fn merge(&self, query: &GoldQuery, clean: &RecordBatch) -> Result<Update, DataFusionError> {
+        let fresh = query.partial(clean)?;
+        let merged = match self.old_states(&fresh)? {
+            Some(old) => {
+                let keys = fresh.num_rows();
+                let merged = query.reduce(concat_batches(&self.schema, [&fresh, &old])?)?;
+                if merged.num_rows() != keys {
+                    return Err(DataFusionError::Internal(format!(
+                        "{keys} touched keys became {} states",
+                        merged.num_rows()
+                    )));
+                }
+                merged
+            }
+            None => fresh,
+        };
+        let keys = self.keys.convert_columns(&merged.columns()[..self.key_width])?;
+        let states = self.states.convert_columns(&merged.columns()[self.key_width..])?;
+        let results = query.finish(merged)?;
+        self.same_order(query, &results, &keys)?;
+        Ok(Update { results, fingerprint: self.fingerprint, keys, states })
+    }
+
+    /// The transaction that carried the update is committed.
+    pub(crate) fn apply(&mut self, update: &Update) {
+        for (key, state) in update.keys.iter().zip(update.states.iter()) {
+            self.put(key.as_ref(), state.as_ref());
+        }
+    }
+
+    /// Takes over a state from the changelog; a later one of the same key replaces it.
+    pub(crate) fn restore(&mut self, header: &[u8]) -> Result<(), BadState> {
+        let (version, rest) = header.split_first().ok_or(BadState::Malformed)?;
+        let (fingerprint, rest) = rest.split_at_checked(8).ok_or(BadState::Malformed)?;
+        if *version != HEADER_VERSION || fingerprint != self.fingerprint {
+            return Err(BadState::OtherQuery);
+        }
+        let (length, rest) = rest.split_at_checked(4).ok_or(BadState::Malformed)?;
+        let length = u32::from_be_bytes(length.try_into().map_err(|_| BadState::Malformed)?);
+        let length = usize::try_from(length).map_err(|_| BadState::Malformed)?;
+        let (key, state) = rest.split_at_checked(length).ok_or(BadState::Malformed)?;
+        self.put(key, state);
+        Ok(())
+    }
+
+    /// The key part of a state header.
+    pub(crate) fn remove(&mut self, key: &[ArrayRef]) -> Result<(), DataFusionError> {
+        let rows = self.keys.convert_columns(key)?;
+        for row in &rows {
+            if let Some(state) = self.rows.remove(row.as_ref()) {
+                self.bytes -= state.len() + row.as_ref().len();
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: &[u8], state: &[u8]) {
+        if let Some(slot) = self.rows.get_mut(key) {
+            self.bytes = self.bytes - slot.len() + state.len();
+            if slot.len() == state.len() {
+                slot.copy_from_slice(state);
+            } else {
+                *slot = state.into();
+            }
+            return;
+        }
+        self.bytes += key.len() + state.len();
+        self.rows.insert(key.into(), state.into());
+    }
+
+    /// The states that are kept of the keys in `fresh`; None when all of them are new.
+    fn old_states(&self, fresh: &RecordBatch) -> Result<Option<RecordBatch>, DataFusionError> {
+        let keys = self.keys.convert_columns(&fresh.columns()[..self.key_width])?;
+        let parser = self.states.parser();
+        let mut found = Vec::new();
+        let mut states = Vec::new();
+        for (position, key) in (0_u32..).zip(keys.iter()) {
+            if let Some(state) = self.rows.get(key.as_ref()) {
+                found.push(position);
+                states.push(parser.parse(state));
+            }
+        }
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let states = self.states.convert_rows(states)?;
+        let known = take_record_batch(fresh, &UInt32Array::from(found))?;
+        let mut columns = known.columns()[..self.key_width].to_vec();
+        columns.extend(states);
+        Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
+    }
+
+    /// The plan keeps the order of the states; were that ever to change, a row would be filed under another's key.
+    fn same_order(&self, query: &GoldQuery, results: &RecordBatch, keys: &Rows) -> Result<(), DataFusionError> {
+        let columns: Vec<ArrayRef> = query.key().iter().map(|at| Arc::clone(results.column(*at))).collect();
+        let mut cast = Vec::with_capacity(columns.len());
+        for (column, field) in columns.iter().zip(self.schema.fields()) {
+            cast.push(arrow::compute::cast(column, field.data_type())?);
+        }
+        let emitted = self.keys.convert_columns(&cast)?;
+        if emitted.num_rows() == keys.num_rows() && emitted.iter().eq(keys.iter()) {
+            return Ok(());
+        }
+        Err(DataFusionError::Internal("result rows do not stand in the order of their states".to_owned()))
+    }
+}
+
+impl Update {
+    /// Number of touched keys.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.num_rows()
+    }
+
+    /// Writes the header that carries the state of row `row` into `buffer`: version, fingerprint, length of the key, key, state.
+    pub(crate) fn header(&self, row: usize, buffer: &mut Vec<u8>) {
+        let (key, state) = (self.keys.row(row), self.states.row(row));
+        let (key, state) = (key.as_ref(), state.as_ref());
+        let length = u32::try_from(key.len()).expect("a key is shorter than a Kafka record");
+        buffer.clear();
+        buffer.push(HEADER_VERSION);
+        buffer.extend_from_slice(&self.fingerprint);
+        buffer.extend_from_slice(&length.to_be_bytes());
+        buffer.extend_from_slice(key);
+        buffer.extend_from_slice(state);
+    }
+}
+
+fn converter(fields: &[FieldRef]) -> Result<RowConverter, DataFusionError> {
+    let fields = fields.iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    Ok(RowConverter::new(fields)?)
+}

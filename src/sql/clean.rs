@@ -1,0 +1,247 @@
+//! clean_events.sql: raw columns in, clean columns and a verdict for each row out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+
+use super::error::SqlError;
+use super::record;
+use super::session::state_with_table;
+use super::source::BatchTable;
+use super::types::{Column, SqlType};
+
+/// The column of clean_events.sql that holds the verdict: NULL means clean.
+pub const REJECT_REASON: &str = "reject_reason";
+
+const ACCEPTED: &str = "clean_events.sql is one SELECT of expressions FROM raw_events, one row out for each row in: a condition is not a WHERE but a \
+     CASE that yields reject_reason (NULL means clean)";
+
+/// The planned clean_events.sql. Evaluation is pure, and the same for the same rows.
+#[derive(Debug)]
+pub struct CleanQuery {
+    input: SchemaRef,
+    /// From the raw columns to the result, each a list of expressions over the one before.
+    steps: Vec<Step>,
+    columns: Vec<Column>,
+    /// Where each clean column stands in the last step, then the verdict.
+    positions: Vec<usize>,
+    reason: usize,
+    output: SchemaRef,
+}
+
+#[derive(Debug)]
+enum Step {
+    Pick(Vec<usize>),
+    Compute(Vec<Arc<dyn PhysicalExpr>>, SchemaRef),
+}
+
+/// What became of each row of a batch.
+#[derive(Debug)]
+pub struct Verdicts {
+    /// The clean columns of every row, rejected ones included.
+    pub columns: RecordBatch,
+    /// NULL for a clean row, else the author's reason.
+    pub reasons: StringArray,
+}
+
+impl CleanQuery {
+    /// Plans the text of clean_events.sql over the declared raw columns.
+    pub(super) fn plan(file: &Path, text: &str, raw: &[Column]) -> Result<Self, SqlError> {
+        let input = input_schema(raw);
+        let table = Arc::new(BatchTable::new(Arc::clone(&input)));
+        let planning = |error: DataFusionError| SqlError::planning(file, &error, ACCEPTED);
+        let state = state_with_table("raw_events", table).map_err(planning)?;
+        let plan = futures::executor::block_on(state.create_logical_plan(text)).map_err(planning)?;
+        refuse_unstable(file, &plan)?;
+        let plan = state.optimize(&plan).map_err(planning)?;
+        let mut steps = Vec::new();
+        collect_steps(file, &plan, &mut steps)?;
+        let (columns, positions, reason) = output_columns(file, plan.schema().as_arrow())?;
+        let output = Arc::new(Schema::new(
+            columns.iter().map(|column| Field::new(&column.name, column.sql_type.arrow(), true)).collect::<Vec<_>>(),
+        ));
+        Ok(Self { input, steps, columns, positions, reason, output })
+    }
+
+    /// The columns that a batch must have: the declared ones, then those of [`record`].
+    pub fn input(&self) -> &SchemaRef {
+        &self.input
+    }
+
+    /// The clean columns, in the order of the SELECT, without the verdict.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Evaluates all rows at once.
+    ///
+    /// # Errors
+    /// When an expression fails on any of them (a division by zero, say): the caller finds the row by halving the batch.
+    pub fn evaluate(&self, batch: &RecordBatch) -> Result<Verdicts, DataFusionError> {
+        let rows = batch.num_rows();
+        let mut current = batch.clone();
+        for step in &self.steps {
+            current = match step {
+                Step::Pick(columns) => current.project(columns)?,
+                Step::Compute(expressions, schema) => {
+                    let arrays = expressions
+                        .iter()
+                        .map(|expression| expression.evaluate(&current)?.into_array(rows))
+                        .collect::<Result<Vec<_>, _>>()?;
+                    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+                    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?
+                }
+            };
+        }
+        let arrays = self
+            .positions
+            .iter()
+            .zip(self.output.fields())
+            .map(|(position, field)| exactly(current.column(*position), field.data_type()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let reasons = exactly(current.column(self.reason), &DataType::Utf8)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(Verdicts {
+            columns: RecordBatch::try_new_with_options(Arc::clone(&self.output), arrays, &options)?,
+            reasons: reasons.as_string::<i32>().clone(),
+        })
+    }
+}
+
+/// The declared columns and the record's own.
+fn input_schema(raw: &[Column]) -> SchemaRef {
+    let own = [
+        (record::KEY, SqlType::Varchar),
+        (record::TOPIC, SqlType::Varchar),
+        (record::PARTITION, SqlType::BigInt),
+        (record::OFFSET, SqlType::BigInt),
+        (record::TIMESTAMP, SqlType::Timestamp),
+        (record::PROCESSING_TIME, SqlType::Timestamp),
+    ];
+    let declared = raw.iter().map(|column| Field::new(&column.name, column.sql_type.arrow(), true));
+    let own = own.into_iter().map(|(name, sql_type)| Field::new(name, sql_type.arrow(), true));
+    Arc::new(Schema::new(declared.chain(own).collect::<Vec<_>>()))
+}
+
+/// Widening casts only, and an error rather than a NULL when a value does not fit.
+pub(super) fn exactly(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
+    if array.data_type() == to {
+        return Ok(Arc::clone(array));
+    }
+    Ok(cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })?)
+}
+
+/// A verdict must be the same when the log is read again: no clock, no chance.
+pub(super) fn refuse_unstable(file: &Path, plan: &LogicalPlan) -> Result<(), SqlError> {
+    let mut found = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::ScalarFunction(call) = part
+                    && call.func.signature().volatility != Volatility::Immutable
+                {
+                    found = Some(call.name().to_owned());
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    walked.map_err(|error| SqlError::planning(file, &error, ACCEPTED))?;
+    match found {
+        None => Ok(()),
+        Some(name) => Err(SqlError::new(
+            file,
+            None,
+            format!("`{name}()` gives another answer when the log is read again"),
+            "compare with `_timestamp`, the record's own time; `_processing_time` is there for information",
+        )),
+    }
+}
+
+fn collect_steps(file: &Path, plan: &LogicalPlan, steps: &mut Vec<Step>) -> Result<(), SqlError> {
+    let planning = |error: DataFusionError| SqlError::planning(file, &error, ACCEPTED);
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => collect_steps(file, &alias.input, steps),
+        LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
+            if let Some(columns) = &scan.projection {
+                steps.push(Step::Pick(columns.clone()));
+            }
+            Ok(())
+        }
+        LogicalPlan::Projection(projection) => {
+            collect_steps(file, &projection.input, steps)?;
+            let properties = ExecutionProps::new();
+            let context = PhysicalPlanningContext::default();
+            let schema = projection.input.schema();
+            let expressions = projection
+                .expr
+                .iter()
+                .map(|expression| create_physical_expr(expression, schema, &properties, &context))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(planning)?;
+            let schema = nullable(projection.schema.as_arrow());
+            steps.push(Step::Compute(expressions, schema));
+            Ok(())
+        }
+        other => {
+            let display = other.display().to_string();
+            let node = display.split(':').next().unwrap_or_default().trim();
+            Err(SqlError::new(file, None, format!("it needs a step `{node}`, which does not give one verdict a row"), ACCEPTED))
+        }
+    }
+}
+
+/// The same fields, each nullable: the planner's opinion of nullability is no reason to fail on a row.
+fn nullable(schema: &Schema) -> SchemaRef {
+    Arc::new(Schema::new(
+        schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+    ))
+}
+
+fn output_columns(file: &Path, schema: &Schema) -> Result<(Vec<Column>, Vec<usize>, usize), SqlError> {
+    let mut columns: Vec<Column> = Vec::new();
+    let mut positions = Vec::new();
+    let mut reason = None;
+    for (position, field) in schema.fields().iter().enumerate() {
+        let name = field.name();
+        let refuse = |message: String, hint: &str| SqlError::new(file, None, message, hint);
+        if name == REJECT_REASON {
+            if !matches!(field.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null) {
+                let message = format!("`{REJECT_REASON}` is of type {}, not VARCHAR", field.data_type());
+                return Err(refuse(message, ACCEPTED));
+            }
+            reason = Some(position);
+            continue;
+        }
+        if name.starts_with('_') || columns.iter().any(|other| other.name == *name) {
+            return Err(refuse(
+                format!("column `{name}` cannot be a clean column: names are unique and do not start with `_`"),
+                "give it a name of its own: expression AS name",
+            ));
+        }
+        let Some(sql_type) = SqlType::from_arrow(field.data_type()) else {
+            return Err(refuse(
+                format!("column `{name}` is of type {}", field.data_type()),
+                "CAST it to VARCHAR, DECIMAL(p, s), BIGINT, DOUBLE, BOOLEAN, DATE or TIMESTAMP",
+            ));
+        };
+        columns.push(Column { name: name.clone(), sql_type });
+        positions.push(position);
+    }
+    let reason =
+        reason.ok_or_else(|| SqlError::new(file, None, format!("there is no column `{REJECT_REASON}`"), ACCEPTED))?;
+    if columns.is_empty() {
+        return Err(SqlError::new(file, None, "there is no clean column beside the verdict", ACCEPTED));
+    }
+    Ok((columns, positions, reason))
+}

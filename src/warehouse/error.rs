@@ -1,0 +1,183 @@
+//! What can go wrong with a call to the warehouse, named by what to do about it.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::keys::KeyError;
+
+/// Longest part of a server's message that is shown.
+const LONGEST_MESSAGE: usize = 500;
+
+/// Who a client says it is. Nothing in here is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Account as it stands in a token.
+    pub account: String,
+    /// User as it stands in a token.
+    pub user: String,
+    /// Fingerprint of the public key.
+    pub fingerprint: String,
+    /// The public key, as `RSA_PUBLIC_KEY='...'` takes it.
+    pub public_key: String,
+}
+
+/// A call to the warehouse that gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The same call may work later: no connection, too many requests, a server in trouble.
+    #[error("warehouse unavailable while {call}: {reason}")]
+    Unavailable {
+        /// What was being done.
+        call: &'static str,
+        /// What was met.
+        reason: String,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+        /// The cause on this side, if it is on this side.
+        source: Option<reqwest::Error>,
+    },
+    /// The token was refused.
+    #[error("warehouse refused the token of user {}: {message} ({code})", identity.user)]
+    Unauthorized {
+        /// The server's code.
+        code: String,
+        /// The server's message.
+        message: String,
+        /// Who was refused.
+        identity: Arc<Identity>,
+    },
+    /// The call will never work as it is.
+    #[error("warehouse refused: {message} ({code}{})", sql_state.as_ref().map(|s| format!(", {s}")).unwrap_or_default())]
+    Rejected {
+        /// The server's code, or the HTTP status where there is none.
+        code: String,
+        /// The SQLSTATE, where the server gives one.
+        sql_state: Option<String>,
+        /// The server's message.
+        message: String,
+    },
+    /// A value of the configuration is wrong.
+    #[error("{problem}")]
+    Misconfigured {
+        /// Key, rule and value.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The server went on longer than the statement's own time limit allows.
+    #[error("statement {handle} still ran after {}", humantime::format_duration(*waited))]
+    StillRunning {
+        /// The statement's handle.
+        handle: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The answer is not of the form that the API promises.
+    #[error("answer of the warehouse cannot be understood: {reason}")]
+    Unreadable {
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// The private key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl Error {
+    /// Whether the same call, made later, may work.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Unauthorized { .. }
+            | Self::Rejected { .. }
+            | Self::Misconfigured { .. }
+            | Self::StillRunning { .. }
+            | Self::Unreadable { .. }
+            | Self::Key(_) => false,
+        }
+    }
+
+    /// The server's code, where it gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Unauthorized { code, .. } | Self::Rejected { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// How long the server asks to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unavailable { .. } => {
+                Some("check warehouse.account and warehouse.url, the network and the service's status".into())
+            }
+            Self::Unauthorized { identity, .. } => Some(sign_in_hint(identity)),
+            Self::Rejected { code, .. } => rejection_hint(code).map(Into::into),
+            Self::Misconfigured { hint, .. } => Some(hint.clone()),
+            Self::StillRunning { .. } => {
+                Some("look the handle up in the query history; raise warehouse.statement_timeout if it is right".into())
+            }
+            Self::Unreadable { .. } => Some("check that warehouse.url leads to a Snowflake SQL API".into()),
+            Self::Key(error) => error.hint(),
+        }
+    }
+}
+
+/// The server does not say which of these it is.
+fn sign_in_hint(identity: &Identity) -> String {
+    let Identity {
+        account,
+        user,
+        fingerprint,
+        public_key,
+    } = identity;
+    format!(
+        "one of: the key is not registered (DESC USER {user} must show {fingerprint}; else run \
+         ALTER USER {user} SET RSA_PUBLIC_KEY='{public_key}'); account {account} or user {user} is wrong \
+         (the user's login name counts); this machine's clock is off"
+    )
+}
+
+/// The remedy for a code of the SQL API.
+/// <https://docs.snowflake.com/en/developer-guide/sql-api/handling-responses>
+fn rejection_hint(code: &str) -> Option<&'static str> {
+    let hint = match code {
+        "390186" => "grant warehouse.role to the user: GRANT ROLE <role> TO USER <user>",
+        "003001" => {
+            "grant the missing privilege to warehouse.role; `sluicebox setup --role ACCOUNTADMIN` runs the scripts with the grants"
+        }
+        "002003" => {
+            "run `sluicebox setup`, and check that warehouse.role may use the database, the schema and the object"
+        }
+        "391918" => {
+            "warehouse.database and warehouse.schema must exist and warehouse.role must have USAGE on both"
+        }
+        "000606" => "warehouse.warehouse must exist and warehouse.role must have USAGE on it",
+        "000630" => "raise warehouse.statement_timeout, or use a larger warehouse",
+        "391911" => {
+            "the SQL API runs neither PUT nor GET, USE, BEGIN, COMMIT or ROLLBACK on their own"
+        }
+        "HTTP 403" | "HTTP 404" => {
+            "check warehouse.account, warehouse.url and the account's network policy"
+        }
+        _ => return None,
+    };
+    Some(hint)
+}
+
+/// A server's message on one line, not endless.
+pub(super) fn one_line(message: &str) -> String {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}

@@ -1,0 +1,104 @@
+//! A real Apache Kafka: one node, started by the tests and ended with them, even if they are killed.
+
+mod broker;
+mod jars;
+mod messages;
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures::executor::block_on;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use broker::Broker;
+pub(crate) use messages::{Message, Record};
+
+use super::wait_until;
+
+/// Longest wait for one answer of a broker that is up.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// A broker, and the few things that tests do with one.
+pub(crate) struct Kafka {
+    broker: Broker,
+}
+
+impl Kafka {
+    /// The broker that the tests of this process share. Each test takes topics of its own from it, see [`unique`].
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: LazyLock<Kafka> = LazyLock::new(Kafka::start);
+        &SHARED
+    }
+
+    /// A broker of one's own, to be killed.
+    pub(crate) fn start() -> Self {
+        Self {
+            broker: Broker::start(),
+        }
+    }
+
+    /// What clients connect to. It survives a restart.
+    pub(crate) fn bootstrap(&self) -> String {
+        self.broker.bootstrap()
+    }
+
+    /// Client settings that reach this broker.
+    pub(crate) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap());
+        config
+    }
+
+    /// Kills the broker as a power failure would; its data stay.
+    pub(crate) fn kill(&mut self) {
+        self.broker.kill();
+    }
+
+    /// Kills the broker if it still runs, and starts it again with its data at its address.
+    pub(crate) fn restart(&mut self) {
+        self.broker.restart();
+    }
+
+    /// Makes a topic and waits until it can be written to. `config` is the topic's, such as `cleanup.policy`.
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("the settings are right");
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in config {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
+        let created = block_on(admin.create_topics([&topic], &options)).expect("Kafka answers");
+        for outcome in created {
+            outcome.unwrap_or_else(|(topic, error)| panic!("creating topic {topic}: {error}"));
+        }
+        let client: BaseConsumer = self.client().create().expect("the settings are right");
+        let ready = wait_until(ANSWER_LIMIT, || {
+            client
+                .fetch_metadata(Some(name), ANSWER_LIMIT)
+                .is_ok_and(|answer| {
+                    let found = answer
+                        .topics()
+                        .first()
+                        .map_or(&[][..], |topic| topic.partitions());
+                    i32::try_from(found.len()) == Ok(partitions)
+                        && found.iter().all(|partition| partition.leader() >= 0)
+                })
+        });
+        assert!(
+            ready,
+            "topic {name} has no leaders after {ANSWER_LIMIT:?}; {}",
+            self.broker.log_tail()
+        );
+    }
+}
+
+/// A name that no other test of this process has.
+pub(crate) fn unique(name: &str) -> String {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}", TAKEN.fetch_add(1, Ordering::Relaxed))
+}

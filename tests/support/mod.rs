@@ -1,0 +1,20 @@
+//! What tests stand on: a real Kafka, and an oracle that recomputes every answer.
+
+use std::time::{Duration, Instant};
+
+pub(crate) mod kafka;
+pub(crate) mod oracle;
+
+/// Asks again and again until the condition holds; false when it has not within `limit`.
+pub(crate) fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -213,8 +213,11 @@ fn translated(url: &str) -> String {
     }
 }
 
+/// Whether a storage has a property of that name.
+type Knows = fn(&str) -> bool;
+
 /// The environment's prefix of a storage's properties, and which properties there are.
-fn properties_of(scheme: &ObjectStoreScheme) -> Option<(&'static str, fn(&str) -> bool)> {
+fn properties_of(scheme: &ObjectStoreScheme) -> Option<(&'static str, Knows)> {
     match scheme {
         ObjectStoreScheme::AmazonS3 => {
             Some(("AWS_", |name| AmazonS3ConfigKey::from_str(name).is_ok()))

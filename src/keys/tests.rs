@@ -119,6 +119,13 @@ fn openssl_reads_what_we_write() {
     }
     let again = KeyPair::read(&sealed, Some(&passphrase)).unwrap();
     assert_eq!(again.fingerprint(), PAIR.fingerprint());
+    let file = folder.path().join("passphrase");
+    fs::write(&file, "open-sesame\n").unwrap();
+    let args = FingerprintArgs {
+        file: sealed.clone(),
+        passphrase_file: Some(file),
+    };
+    assert_eq!(command::fingerprint(&args).unwrap(), PAIR.fingerprint());
     let scheme = shell(&format!("openssl asn1parse -in {}", sealed.display()));
     for part in ["PBES2", "PBKDF2", "hmacWithSHA256", "aes-256-cbc"] {
         assert!(scheme.contains(part), "{part} is not in {scheme}");
@@ -165,6 +172,21 @@ fn generate_writes_both_files_once_and_prints_nothing_private() {
     assert!(matches!(&error, KeyError::Exists { .. }), "{error}");
     assert!(error.hint().unwrap().contains("--out"));
     assert_eq!(fs::read(&args.out).unwrap(), before);
+}
+
+#[test]
+fn a_passphrase_to_encrypt_with_must_not_be_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("passphrase");
+    fs::write(&path, "\n").unwrap();
+    let error = passphrase::to_encrypt(Some(&path)).unwrap_err();
+    assert!(error.to_string().ends_with("it is empty"), "{error}");
+    assert!(error.hint().unwrap().contains("--unencrypted"));
+    fs::write(&path, "open sesame\n").unwrap();
+    assert_eq!(
+        passphrase::to_encrypt(Some(&path)).unwrap().expose_secret(),
+        "open sesame"
+    );
 }
 
 #[test]

@@ -110,7 +110,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::{keys::tests::PAIR, warehouse::script::verified_claims};
+    use crate::{keys::tests::PAIR, warehouse::tests::script::verified_claims};
 
     fn authenticator(seconds: &Arc<AtomicU64>) -> Authenticator {
         let config = Config {

@@ -10,10 +10,12 @@
 //! | anything else | [`Error::Rejected`], with the server's code and message |
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use futures::future::try_join_all;
 use rand::{SeedableRng, rngs::StdRng};
 use reqwest::{RequestBuilder, StatusCode, header, redirect};
@@ -68,10 +70,25 @@ pub struct Client {
     pub(super) pace: Pace,
 }
 
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("url", &self.url)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the server says about a statement.
 enum Reply {
     Done(ResultSet),
     Running { handle: String },
+}
+
+/// A reply that is no failure.
+struct Success {
+    status: StatusCode,
+    content: Bytes,
 }
 
 impl Client {
@@ -176,13 +193,12 @@ impl Client {
 
     /// Sends a request until the server has it, then waits until it is done.
     async fn submit(&self, body: &Body<'_>, request: &RequestId) -> Result<ResultSet, Error> {
-        let reply = retrying(self.retry_for, self.backoff(), async || {
+        let reply = retrying(self.retry_for, self.backoff(), || {
             let mut url = format!("{}?requestId={}", self.url, request.id());
             if request.mark_sent() {
                 url.push_str("&retry=true");
             }
             self.ask("submitting a statement", self.http.post(url).json(body))
-                .await
         })
         .await?;
         self.wait_for(reply).await
@@ -197,8 +213,8 @@ impl Client {
 
     async fn look_at(&self, handle: &str) -> Result<Reply, Error> {
         let url = format!("{}/{handle}", self.url);
-        retrying(self.retry_for, self.backoff(), async || {
-            self.ask("reading an answer", self.http.get(&url)).await
+        retrying(self.retry_for, self.backoff(), || {
+            self.ask("reading an answer", self.http.get(&url))
         })
         .await
     }
@@ -227,17 +243,11 @@ impl Client {
                 "{}/{}?partition={partition}",
                 self.url, result.statement_handle
             );
-            let part: PartitionData = retrying(self.retry_for, self.backoff(), async || {
-                let call = "reading an answer";
-                let (status, body) = self.exchange(call, self.http.get(&url)).await?;
-                match status {
-                    StatusCode::OK => parse(&body),
-                    _ => Err(Error::Unreadable {
-                        reason: format!("partition {partition} came with {status}"),
-                    }),
-                }
+            let body = retrying(self.retry_for, self.backoff(), || {
+                self.exchange("reading an answer", self.http.get(&url))
             })
             .await?;
+            let part: PartitionData = parse(&body.content)?;
             result.data.extend(part.data);
         }
         result.into_answer()
@@ -249,14 +259,14 @@ impl Client {
         struct Running {
             statement_handle: String,
         }
-        let (status, body) = self.exchange(call, request).await?;
-        if status == StatusCode::ACCEPTED {
+        let body = self.exchange(call, request).await?;
+        if body.status == StatusCode::ACCEPTED {
             let Running {
                 statement_handle: handle,
-            } = parse(&body)?;
+            } = parse(&body.content)?;
             return Ok(Reply::Running { handle });
         }
-        parse(&body).map(Reply::Done)
+        parse(&body.content).map(Reply::Done)
     }
 
     /// One request and its reply; a reply that is no success is an error.
@@ -264,7 +274,7 @@ impl Client {
         &self,
         call: &'static str,
         request: RequestBuilder,
-    ) -> Result<(StatusCode, Vec<u8>), Error> {
+    ) -> Result<Success, Error> {
         let broken = |error: reqwest::Error| Error::Unavailable {
             call,
             reason: "no reply".into(),
@@ -282,7 +292,10 @@ impl Client {
         let retry_after = retry_after(response.headers());
         let body = response.bytes().await.map_err(broken)?;
         match status {
-            StatusCode::OK | StatusCode::ACCEPTED => Ok((status, body.into())),
+            StatusCode::OK | StatusCode::ACCEPTED => Ok(Success {
+                status,
+                content: body,
+            }),
             _ => Err(self.failure(call, status, retry_after, &body)),
         }
     }

@@ -21,6 +21,4 @@ pub use statement::{Binding, RequestId};
 pub use types::{WarehouseType, holds};
 
 #[cfg(test)]
-mod client_tests;
-#[cfg(test)]
-mod script;
+pub(crate) mod tests;

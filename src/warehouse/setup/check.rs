@@ -26,7 +26,7 @@ pub async fn check(client: &Client, tables: &[TableContract]) -> Result<(), Setu
         }
         let undescribed = |source| SetupError::Undescribed {
             table: table.name.clone(),
-            source,
+            source: Box::new(source),
         };
         let answer = client
             .execute(&format!("DESCRIBE TABLE {}", table.name))

@@ -13,13 +13,14 @@ use super::{
     SetupError, Statement, Variables,
     run::{creates_table, load},
 };
+use crate::warehouse::WarehouseType;
 
 /// A table as a script declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredTable {
     /// Name without database and schema; in upper case unless the script quotes it.
     pub name: String,
-    /// Name (in upper case unless quoted), type as written, and whether NULL is refused; in order.
+    /// Name (in upper case unless quoted), type as [`WarehouseType`] writes it, and whether NULL is refused; in order.
     pub columns: Vec<(String, String, bool)>,
     /// The script.
     pub file: PathBuf,
@@ -61,7 +62,8 @@ fn declared(statement: &Statement) -> Result<DeclaredTable, SetupError> {
                     ColumnOption::NotNull | ColumnOption::PrimaryKey(_)
                 )
             });
-        (name, column.data_type.to_string(), not_null)
+        let kind = WarehouseType::parse(&column.data_type.to_string());
+        (name, kind.to_string(), not_null)
     });
     Ok(DeclaredTable {
         name: stored(name),

@@ -49,7 +49,7 @@ pub enum SetupError {
         /// The statement's first words.
         statement: String,
         /// Why.
-        source: warehouse::Error,
+        source: Box<warehouse::Error>,
     },
     /// A table cannot be looked at.
     #[error("cannot describe table {table}")]
@@ -57,8 +57,11 @@ pub enum SetupError {
         /// Which.
         table: String,
         /// Why.
-        source: warehouse::Error,
+        source: Box<warehouse::Error>,
     },
+    /// The configuration or the key cannot be used.
+    #[error(transparent)]
+    Warehouse(#[from] warehouse::Error),
     /// A table does not have what is written to it.
     #[error("table {table} does not fit: {problem}")]
     Unfit {
@@ -80,6 +83,7 @@ impl SetupError {
             ),
             Self::Script { hint, .. } | Self::Unfit { hint, .. } => Some(hint.clone()),
             Self::Failed { source, .. } | Self::Undescribed { source, .. } => source.hint(),
+            Self::Warehouse(error) => error.hint(),
         }
     }
 }

@@ -11,5 +11,8 @@ mod variables;
 pub use check::{TableContract, check};
 pub use declared::{DeclaredTable, declared_tables};
 pub use error::{Place, SetupError};
-pub use run::{Outcome, SetupArgs, Statement, Step, apply, load};
+pub use run::{Outcome, SetupArgs, Statement, Step, apply, load, run, text_of};
 pub use variables::Variables;
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Place, SetupError, Variables, split};
-use crate::warehouse::Client;
+use super::{Place, SetupError, TableContract, Variables, check, split};
+use crate::warehouse::{Client, Config};
 
 /// Longest part of a statement that stands for it in a message.
 const LONGEST_SUMMARY: usize = 100;
@@ -76,6 +76,38 @@ impl Statement {
     }
 }
 
+/// Runs the scripts of a folder and looks at the tables afterwards; or prints, on stdout, what would run.
+///
+/// The scripts run as the role of `args`; the tables are looked at as the configured role, which is the one to use them.
+#[expect(clippy::print_stdout, reason = "stdout is the data")]
+pub async fn run(
+    config: &Config,
+    folder: &Path,
+    args: &SetupArgs,
+    tables: &[TableContract],
+    report: &mut (dyn FnMut(&Step<'_>) + Send),
+) -> Result<(), SetupError> {
+    let statements = load(folder, &Variables::new(config)?)?;
+    if args.dry_run {
+        print!("{}", text_of(&statements));
+        return Ok(());
+    }
+    let client = Client::new(config, &config.read_key()?)?;
+    match &args.role {
+        Some(role) => apply(&client.with_role(role), &statements, report).await?,
+        None => apply(&client, &statements, report).await?,
+    }
+    check(&client, tables).await
+}
+
+/// The statements as one script; each after a comment that says where it comes from.
+pub fn text_of(statements: &[Statement]) -> String {
+    let texts = statements
+        .iter()
+        .map(|statement| format!("-- {}\n{};\n", statement.place, statement.text));
+    texts.collect::<Vec<_>>().join("\n")
+}
+
 /// Reads the scripts of a folder, in the order of their names. Nothing is sent.
 pub fn load(folder: &Path, variables: &Variables) -> Result<Vec<Statement>, SetupError> {
     let mut statements = Vec::new();
@@ -122,7 +154,7 @@ pub async fn apply(
                 .map_err(|source| SetupError::Failed {
                     place: statement.place.clone(),
                     statement: statement.summary(),
-                    source,
+                    source: Box::new(source),
                 })?;
         let status = answer
             .rows
@@ -202,7 +234,7 @@ fn refusal(text: &str) -> Option<(String, String)> {
 }
 
 /// The first words in upper case.
-pub(super) fn leading_words(text: &str) -> Vec<String> {
+fn leading_words(text: &str) -> Vec<String> {
     let words = text
         .split(|c: char| c.is_whitespace() || c == '(')
         .filter(|word| !word.is_empty());
@@ -212,17 +244,8 @@ pub(super) fn leading_words(text: &str) -> Vec<String> {
 /// Whether a statement creates a table.
 pub(super) fn creates_table(text: &str) -> bool {
     let words = leading_words(text);
-    let mut words = words
-        .iter()
-        .map(String::as_str)
-        .skip_while(|word| *word == "CREATE")
-        .peekable();
-    if leading_words(text)
-        .first()
-        .is_none_or(|word| word != "CREATE")
-    {
-        return false;
-    }
-    words.find(|word| !MODIFIERS.contains(word) && !matches!(*word, "OR" | "REPLACE"))
-        == Some("TABLE")
+    let mut words = words.iter().map(String::as_str);
+    words.next() == Some("CREATE")
+        && words.find(|word| !MODIFIERS.contains(word) && !matches!(*word, "OR" | "REPLACE"))
+            == Some("TABLE")
 }

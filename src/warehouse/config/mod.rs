@@ -1,5 +1,7 @@
 //! The `[warehouse]` section: which account, as whom, where, and how long to wait.
 
+mod rules;
+
 use std::{collections::BTreeMap, env, fmt, path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -7,6 +9,9 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::Error;
 use crate::keys::{self, KeyPair};
+use rules::{check_account, check_identifier, check_user, wrong};
+
+pub use rules::is_identifier;
 
 /// The `[warehouse]` section of `sluicebox.toml`. `Debug` shows no secret.
 #[derive(Clone, Deserialize)]
@@ -199,60 +204,6 @@ impl Config {
     }
 }
 
-/// Whether a name can stand in SQL without quotes.
-pub fn is_identifier(name: &str) -> bool {
-    let mut characters = name.chars();
-    characters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$')
-}
-
-fn check_identifier(key: &str, value: &str) -> Result<(), Error> {
-    match is_identifier(value) {
-        true => Ok(()),
-        false => Err(wrong(
-            key,
-            "be a name of letters, digits, _ and $ that begins with no digit",
-            value,
-        )),
-    }
-}
-
-fn check_account(account: &str) -> Result<(), Error> {
-    let is_part = |part: &str| {
-        !part.is_empty()
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-    };
-    let host = account.to_ascii_lowercase().contains("snowflakecomputing");
-    if host || !account.split('.').all(is_part) {
-        let rule =
-            "be an account identifier such as myorg-myaccount or xy12345.us-east-1.aws, not a URL";
-        return Err(wrong("account", rule, account));
-    }
-    Ok(())
-}
-
-fn check_user(user: &str) -> Result<(), Error> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_$.@-".contains(c);
-    match !user.is_empty() && user.chars().all(allowed) {
-        true => Ok(()),
-        false => Err(wrong("user", "be the login name of the service user", user)),
-    }
-}
-
-fn wrong(key: &str, rule: &str, value: &str) -> Error {
-    Error::Misconfigured {
-        problem: format!("warehouse.{key} must {rule}, got `{value}`"),
-        hint: format!(
-            "set it in the [warehouse] section, or by SLUICEBOX_WAREHOUSE__{}",
-            key.to_ascii_uppercase()
-        ),
-    }
-}
-
 /// A secret from any scalar, because an environment variable of digits arrives as a number.
 fn scalar_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
     struct Scalar;
@@ -342,7 +293,8 @@ mod tests {
 
     #[test]
     fn each_wrong_value_is_named() {
-        let cases: Vec<(&str, fn(&mut Config))> = vec![
+        type Change = fn(&mut Config);
+        let cases: Vec<(&str, Change)> = vec![
             ("warehouse.account must", |c| {
                 c.account = "https://a.snowflakecomputing.com".into()
             }),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::broker::{NextOffset, Partition};
+use crate::broker::{Held, NextOffset, Partition};
 
 /// The right to load a partition. Whoever raised it last may load; everybody before may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,15 +24,6 @@ impl fmt::Display for Fence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
-}
-
-/// The offsets that a partition still holds: from `low` up to, and without, `high`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watermarks {
-    /// The first offset that is still there.
-    pub low: NextOffset,
-    /// The offset that the next record will get.
-    pub high: NextOffset,
 }
 
 /// Why a partition cannot be read on from where the warehouse stands.
@@ -81,18 +72,15 @@ impl StartError {
     }
 }
 
-/// Where to begin reading when the warehouse stands at `next` and the topic holds `held`.
+/// Where to begin reading a partition when the warehouse stands at `next`.
 ///
 /// A partition that was never loaded begins at whatever is still there. Any other gap is an error:
 /// rows that the warehouse never saw must not disappear quietly.
-pub fn start_offset(
-    at: &Partition,
-    next: NextOffset,
-    held: Watermarks,
-) -> Result<NextOffset, StartError> {
+pub fn start_offset(held: &Held, next: NextOffset) -> Result<NextOffset, StartError> {
+    let at = || held.partition.clone();
     if next > held.high {
         return Err(StartError::Recreated {
-            at: at.clone(),
+            at: at(),
             next,
             high: held.high,
         });
@@ -101,7 +89,7 @@ pub fn start_offset(
         return Ok(next.max(held.low));
     }
     Err(StartError::Gone {
-        at: at.clone(),
+        at: at(),
         next,
         low: held.low,
     })
@@ -112,19 +100,16 @@ mod tests {
     use super::*;
 
     fn start(next: i64, low: i64, high: i64) -> Result<i64, StartError> {
-        let held = Watermarks {
+        let partition = Partition {
+            topic: "clean_events".to_owned(),
+            number: 2,
+        };
+        let held = Held {
+            partition,
             low: NextOffset::at(low),
             high: NextOffset::at(high),
         };
-        start_offset(
-            &Partition {
-                topic: "clean_events".to_owned(),
-                number: 2,
-            },
-            NextOffset::at(next),
-            held,
-        )
-        .map(NextOffset::get)
+        start_offset(&held, NextOffset::at(next)).map(NextOffset::get)
     }
 
     #[test]

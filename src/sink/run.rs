@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::buffer::Record;
-use super::position::{Watermarks, start_offset};
+use super::position::start_offset;
 use super::{Flushed, Sink, SinkError};
-use crate::broker::{BrokerError, NextOffset, Partition};
+use crate::broker::{self, BrokerError, Held, Met, Partition, PartitionReader};
 
 /// Most records between two looks at the clock.
 const MOST_AT_ONCE: usize = 10_000;
@@ -19,35 +19,6 @@ const LONGEST_POLL: Duration = Duration::from_millis(100);
 
 /// Wait before a load is tried again that failed for a passing reason. The client has by then tried for long itself.
 const BEFORE_NEXT_TRY: Duration = Duration::from_secs(5);
-
-/// What reading met in a partition.
-pub enum Met<'a> {
-    /// A record of a committed transaction.
-    Record(Record<'a>),
-    /// No record, but reading got this far: over control records or records of aborted transactions.
-    Position(NextOffset),
-}
-
-/// Committed records of given partitions, from given positions on; no group decides who reads what.
-pub trait Reader {
-    /// All partitions of these topics, with what each still holds.
-    fn partitions(&mut self, topics: &[&str]) -> Result<Vec<(Partition, Watermarks)>, BrokerError>;
-
-    /// Reads from these positions on, and nothing else.
-    fn assign(&mut self, starts: &[(Partition, NextOffset)]) -> Result<(), BrokerError>;
-
-    /// Hands out what comes, in order of each partition, until there were `most` or `wait` is over. Stops at the first
-    /// error that `each` gives.
-    fn poll(
-        &mut self,
-        most: usize,
-        wait: Duration,
-        each: &mut dyn FnMut(&str, i32, Met<'_>) -> Result<(), SinkError>,
-    ) -> Result<(), RunError>;
-
-    /// Tells the group where the warehouse stands, for lag tools only.
-    fn publish(&mut self, loaded: &[(Partition, NextOffset)]) -> Result<(), BrokerError>;
-}
 
 /// What the loop has to tell a status page.
 #[derive(Debug)]
@@ -82,21 +53,19 @@ impl RunError {
 /// Loads until `stop`; then what waits is loaded once more. Blocks: it wants a thread of its own, outside of `runtime`.
 pub fn run(
     mut sink: Sink,
-    reader: &mut impl Reader,
+    reader: &PartitionReader,
     runtime: &Handle,
     stop: &CancellationToken,
     report: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), RunError> {
     start(&mut sink, reader, runtime)?;
     while !stop.is_cancelled() {
-        reader.poll(
-            MOST_AT_ONCE,
-            LONGEST_POLL,
-            &mut |topic, partition, met| match met {
-                Met::Record(record) => sink.push(topic, partition, record, Instant::now()),
-                Met::Position(position) => sink.reached(topic, partition, position),
-            },
-        )?;
+        reader.poll(MOST_AT_ONCE, LONGEST_POLL, |met| match met {
+            Met::Record(record) => push(&mut sink, &record),
+            Met::Reached(at, position) => sink
+                .reached(&at.topic, at.number, position)
+                .map_err(RunError::from),
+        })?;
         if !sink.should_flush(Instant::now()) {
             continue;
         }
@@ -121,23 +90,38 @@ pub fn run(
 }
 
 /// Takes all partitions over and begins to read where the warehouse stands.
-fn start(sink: &mut Sink, reader: &mut impl Reader, runtime: &Handle) -> Result<(), RunError> {
-    let topics: Vec<&str> = sink.topics().collect();
-    let held = reader.partitions(&topics)?;
-    let partitions: Vec<Partition> = held.iter().map(|(at, _)| at.clone()).collect();
+fn start(sink: &mut Sink, reader: &PartitionReader, runtime: &Handle) -> Result<(), RunError> {
+    let held: Vec<Held> = sink
+        .topics()
+        .map(|topic| reader.partitions(topic))
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .flatten()
+        .collect();
+    let partitions: Vec<Partition> = held.iter().map(|held| held.partition.clone()).collect();
     let stands = runtime.block_on(sink.assign(&partitions))?;
     let mut starts = Vec::with_capacity(stands.len());
-    for ((at, next), (_, watermarks)) in stands.into_iter().zip(held) {
-        let start = start_offset(&at, next, watermarks).map_err(SinkError::from)?;
+    for ((at, next), held) in stands.into_iter().zip(&held) {
+        let start = start_offset(held, next).map_err(SinkError::from)?;
         sink.reached(&at.topic, at.number, start)?;
         starts.push((at, start));
     }
     Ok(reader.assign(&starts)?)
 }
 
+fn push(sink: &mut Sink, record: &broker::Record<'_>) -> Result<(), RunError> {
+    let row = Record {
+        offset: record.offset(),
+        timestamp_ms: record.timestamp_ms(),
+        key: record.key(),
+        value: record.value(),
+    };
+    Ok(sink.push(record.topic(), record.partition(), row, Instant::now())?)
+}
+
 fn flush(
     sink: &mut Sink,
-    reader: &mut impl Reader,
+    reader: &PartitionReader,
     runtime: &Handle,
     report: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), SinkError> {

@@ -15,7 +15,7 @@ use super::error::BrokerError;
 use super::position::{NextOffset, Partition};
 
 /// A record as it came, its bytes still librdkafka's: nothing is copied.
-pub struct Record<'a>(BorrowedMessage<'a>);
+pub struct Record<'a>(pub(super) BorrowedMessage<'a>);
 
 impl Record<'_> {
     /// The topic it was read from.
@@ -350,7 +350,7 @@ impl GroupConsumer {
 }
 
 /// Errors that a consumer reports on its way and gets over by itself.
-fn is_passing(error: &KafkaError) -> bool {
+pub(super) fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(

@@ -8,6 +8,7 @@ mod error;
 pub mod load;
 mod position;
 mod producer;
+mod reader;
 
 pub use admin::{Admin, TopicOutcome, TopicSpec};
 pub(crate) use changelog::read_changelog;
@@ -16,3 +17,4 @@ pub use consumer::{Assignment, Change, GroupConsumer, Record};
 pub use error::BrokerError;
 pub use position::{NextOffset, Partition};
 pub use producer::{Commit, Headers, Outgoing, TransactionalProducer};
+pub use reader::{Held, Met, PartitionReader};

@@ -3,9 +3,12 @@
 //! A sink raises the fence of every partition that it is given, and goes on from the `next_offset` that it reads in the
 //! same transaction. From then on no load under an older fence changes anything.
 
+use super::SinkError;
 use super::literal::{quoted, text};
-use super::position::{Fence, NextOffset, TopicPartition};
-use crate::warehouse::{Answer, Client, Error, RequestId};
+use super::load::UnexpectedAnswer;
+use super::position::Fence;
+use crate::broker::{NextOffset, Partition};
+use crate::warehouse::{Answer, Client, RequestId};
 
 /// The control table, by its name.
 #[derive(Clone, Debug)]
@@ -17,7 +20,7 @@ pub struct ControlTable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlRow {
     /// The partition.
-    pub at: TopicPartition,
+    pub at: Partition,
     /// The offset at which loading goes on.
     pub next_offset: NextOffset,
     /// The fence under which it may be loaded.
@@ -28,22 +31,18 @@ pub struct ControlRow {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidControl {
     /// No row, or more than one, for a partition.
-    #[error(
-        "the control table {table} has {rows} rows for {at} instead of one\n\
-         hint: stop all sinks, leave only the row with the highest next_offset, and start again"
-    )]
+    #[error("the control table {table} has {rows} rows for {at} instead of one")]
     NotOneRow {
         /// The table's name.
         table: String,
         /// The partition.
-        at: TopicPartition,
+        at: Partition,
         /// How many rows there are.
         rows: usize,
     },
     /// A row that does not read as topic, partition, offset and fence.
     #[error(
-        "the control table {table} has a row that does not read as topic, partition_id, next_offset, fence\n\
-         hint: run `sluicebox setup`, which says how the table must look"
+        "the control table {table} has a row that does not read as topic, partition_id, next_offset, fence"
     )]
     Unreadable {
         /// The table's name.
@@ -57,20 +56,17 @@ pub enum InvalidControl {
     },
 }
 
-/// Why the fences could not be raised.
-#[derive(Debug, thiserror::Error)]
-pub enum RaiseError {
-    /// The warehouse refused or could not be reached.
-    #[error("the fences of {partitions} partitions could not be raised")]
-    Warehouse {
-        /// How many partitions were asked for.
-        partitions: usize,
-        /// What the warehouse said.
-        source: Error,
-    },
-    /// The table is not as it must be.
-    #[error(transparent)]
-    Control(#[from] InvalidControl),
+impl InvalidControl {
+    /// What can be done about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotOneRow { .. } => {
+                "stop all sinks, leave only the row with the highest next_offset, start again"
+            }
+            Self::Unreadable { .. } => "run `sluicebox setup`, which says how the table must look",
+            Self::NoAnswer { .. } => "check that warehouse.url leads to a Snowflake SQL API",
+        }
+    }
 }
 
 impl ControlTable {
@@ -85,8 +81,8 @@ impl ControlTable {
     pub async fn raise(
         &self,
         client: &Client,
-        partitions: &[TopicPartition],
-    ) -> Result<Vec<ControlRow>, RaiseError> {
+        partitions: &[Partition],
+    ) -> Result<Vec<ControlRow>, SinkError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -94,24 +90,26 @@ impl ControlTable {
         let answers = client
             .execute_all(&self.raising(partitions), request)
             .await
-            .map_err(|source| RaiseError::Warehouse {
-                partitions: partitions.len(),
+            .map_err(|source| SinkError::Warehouse {
+                call: "raising the fences",
                 source,
             })?;
         let [.., rows, _commit] = answers.as_slice() else {
-            return Err(InvalidControl::NoAnswer {
+            return Err(UnexpectedAnswer::from(InvalidControl::NoAnswer {
                 table: self.name.clone(),
-            }
+            })
             .into());
         };
-        Ok(self.rows(rows, partitions)?)
+        Ok(self
+            .rows(rows, partitions)
+            .map_err(UnexpectedAnswer::from)?)
     }
 
     /// The statements that raise the fences; the last but one reads the result.
-    fn raising(&self, partitions: &[TopicPartition]) -> Vec<String> {
+    fn raising(&self, partitions: &[Partition]) -> Vec<String> {
         let values: Vec<String> = partitions
             .iter()
-            .map(|at| format!("({}, {})", text(&at.topic), at.partition))
+            .map(|at| format!("({}, {})", text(&at.topic), at.number))
             .collect();
         vec![
             "BEGIN".to_owned(),
@@ -129,14 +127,14 @@ impl ControlTable {
     }
 
     /// The statement that reads the rows of these partitions.
-    pub(crate) fn select(&self, partitions: &[TopicPartition]) -> String {
+    pub(crate) fn select(&self, partitions: &[Partition]) -> String {
         let these: Vec<String> = partitions
             .iter()
             .map(|at| {
                 format!(
                     "(topic = {} AND partition_id = {})",
                     text(&at.topic),
-                    at.partition
+                    at.number
                 )
             })
             .collect();
@@ -151,7 +149,7 @@ impl ControlTable {
     pub(crate) fn rows(
         &self,
         answer: &Answer,
-        partitions: &[TopicPartition],
+        partitions: &[Partition],
     ) -> Result<Vec<ControlRow>, InvalidControl> {
         let unreadable = || InvalidControl::Unreadable {
             table: self.name.clone(),
@@ -190,7 +188,10 @@ fn control_row(row: &[Option<String>]) -> Option<ControlRow> {
         return None;
     };
     Some(ControlRow {
-        at: TopicPartition::new(topic.as_str(), partition.parse().ok()?),
+        at: Partition {
+            topic: topic.clone(),
+            number: partition.parse().ok()?,
+        },
         next_offset: NextOffset::at(next_offset.parse().ok()?),
         fence: Fence::new(fence.parse().ok()?),
     })
@@ -210,14 +211,17 @@ mod tests {
         Answer {
             columns: Vec::new(),
             rows,
+            handle: String::new(),
         }
     }
 
-    fn partitions() -> Vec<TopicPartition> {
-        vec![
-            TopicPartition::new("clean_events", 0),
-            TopicPartition::new("clean_events", 1),
-        ]
+    fn partitions() -> Vec<Partition> {
+        [0, 1]
+            .map(|number| Partition {
+                topic: "clean_events".to_owned(),
+                number,
+            })
+            .to_vec()
     }
 
     #[test]
@@ -255,7 +259,7 @@ mod tests {
         let rows: Vec<_> = rows
             .unwrap()
             .iter()
-            .map(|row| (row.at.partition, row.next_offset.value(), row.fence.value()))
+            .map(|row| (row.at.number, row.next_offset.get(), row.fence.value()))
             .collect();
         assert_eq!(rows, [(0, 5, 2), (1, 7, 3)]);
     }
@@ -266,7 +270,7 @@ mod tests {
         for (rows, expected) in [
             (
                 answer(&[["clean_events", "0", "5", "2"]]),
-                "0 rows for clean_events/1",
+                "0 rows for clean_events[1]",
             ),
             (
                 answer(&[
@@ -274,7 +278,7 @@ mod tests {
                     ["clean_events", "0", "5", "2"],
                     ["clean_events", "1", "5", "2"],
                 ]),
-                "2 rows for clean_events/0",
+                "2 rows for clean_events[0]",
             ),
             (
                 answer(&[["clean_events", "x", "5", "2"]]),
@@ -282,10 +286,7 @@ mod tests {
             ),
         ] {
             let error = table.rows(&rows, &partitions()).unwrap_err().to_string();
-            assert!(
-                error.contains(expected) && error.contains("hint:"),
-                "{error}"
-            );
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use super::control::{ControlRow, ControlTable, InvalidControl};
 use super::literal::{field, quoted, text};
-use super::position::{Fence, NextOffset, TopicPartition};
+use super::position::Fence;
 use super::table::{
     DELETED_COLUMN, DELETED_FIELD, Kind, OFFSET_COLUMN, OFFSET_FIELD, PARTITION_COLUMN,
-    TargetTable, VERSION_COLUMN, parquet_name, warehouse_name, warehouse_type,
+    TargetTable, VERSION_COLUMN, parquet_name, warehouse_name,
 };
+use crate::broker::{NextOffset, Partition};
 use crate::sql::types::Column;
 use crate::warehouse::Answer;
 
@@ -25,6 +26,22 @@ pub struct Objects {
     pub stage: String,
     /// The file format that reads them.
     pub file_format: String,
+}
+
+impl Objects {
+    /// The statement that counts the rows of a staged file.
+    pub(super) fn count_rows(&self, path: &str) -> String {
+        format!("SELECT COUNT(*) FROM {}", self.file(path))
+    }
+
+    /// A staged file, to select from.
+    fn file(&self, path: &str) -> String {
+        let path = text(&format!("@{}/{path}", quoted(&self.stage)));
+        format!(
+            "{path} (FILE_FORMAT => {})",
+            text(&quoted(&self.file_format))
+        )
+    }
 }
 
 /// A file on the stage: the rows of one partition between two positions.
@@ -87,12 +104,11 @@ pub enum UnexpectedAnswer {
     Control(#[from] InvalidControl),
     /// The position is neither before nor after the load.
     #[error(
-        "the control table says that {at} goes on at offset {found}, but this sink loaded from {expected} to {new}\n\
-         hint: nobody may edit the control table while a sink runs; start the sink again to go on from what the table says"
+        "the control table says that {at} goes on at offset {found}, but this sink loaded from {expected} to {new}"
     )]
     Moved {
         /// The partition.
-        at: TopicPartition,
+        at: Partition,
         /// What the table says.
         found: NextOffset,
         /// What it said before.
@@ -100,6 +116,19 @@ pub enum UnexpectedAnswer {
         /// What it should say now.
         new: NextOffset,
     },
+}
+
+impl UnexpectedAnswer {
+    /// What can be done about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Incomplete { .. } => "check that warehouse.url leads to a Snowflake SQL API",
+            Self::Control(error) => error.hint(),
+            Self::Moved { .. } => {
+                "nobody may edit the control table while a sink runs; start the sink again to go on from what the table says"
+            }
+        }
+    }
 }
 
 impl Load {
@@ -122,7 +151,7 @@ impl Load {
     pub fn outcomes(
         &self,
         answers: &[Answer],
-    ) -> Result<Vec<(TopicPartition, Outcome)>, UnexpectedAnswer> {
+    ) -> Result<Vec<(Partition, Outcome)>, UnexpectedAnswer> {
         let statements = self.tables.len() + 5;
         if answers.len() != statements {
             return Err(UnexpectedAnswer::Incomplete {
@@ -142,9 +171,12 @@ impl Load {
     }
 
     /// The partitions of this load, in the order of the tables and files.
-    pub fn partitions(&self) -> Vec<TopicPartition> {
+    pub fn partitions(&self) -> Vec<Partition> {
         self.files()
-            .map(|(topic, file)| TopicPartition::new(topic, file.partition))
+            .map(|(topic, file)| Partition {
+                topic: topic.to_owned(),
+                number: file.partition,
+            })
             .collect()
     }
 
@@ -250,17 +282,16 @@ impl Load {
             format!(
                 "{}::{} AS {}",
                 field(&parquet_name(column)),
-                warehouse_type(column.sql_type),
+                column.sql_type.warehouse(),
                 column_name(column)
             )
         });
         let columns = joined(typed.chain(technical.iter().cloned()), ", ");
         let files = load.files.iter().map(|file| {
             format!(
-                "SELECT {columns}, {partition} AS {PARTITION_COLUMN} FROM {path} (FILE_FORMAT => {format})",
+                "SELECT {columns}, {partition} AS {PARTITION_COLUMN} FROM {file}",
                 partition = file.partition,
-                path = text(&format!("@{}/{}", quoted(&self.objects.stage), file.path)),
-                format = text(&quoted(&self.objects.file_format)),
+                file = self.objects.file(&file.path),
             )
         });
         joined(files, " UNION ALL ")

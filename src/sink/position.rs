@@ -2,35 +2,7 @@
 
 use std::fmt;
 
-/// The offset at which reading a partition goes on: one after the last record read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NextOffset(i64);
-
-impl NextOffset {
-    /// The very beginning of a partition.
-    pub const START: Self = Self(0);
-
-    /// Reading goes on behind the record at this offset.
-    pub fn after(last_read: i64) -> Self {
-        Self(last_read + 1)
-    }
-
-    /// Reading goes on at exactly this offset, as the broker or the warehouse says it.
-    pub fn at(offset: i64) -> Self {
-        Self(offset)
-    }
-
-    /// The offset as Kafka counts it.
-    pub fn value(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for NextOffset {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
+use crate::broker::{Held, NextOffset, Partition};
 
 /// The right to load a partition. Whoever raised it last may load; everybody before may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,51 +26,16 @@ impl fmt::Display for Fence {
     }
 }
 
-/// One partition of one topic. Prints as `topic/partition`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicPartition {
-    /// The topic's name.
-    pub topic: String,
-    /// The partition's number, from 0.
-    pub partition: i32,
-}
-
-impl TopicPartition {
-    /// The partition of that number in that topic.
-    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
-        Self {
-            topic: topic.into(),
-            partition,
-        }
-    }
-}
-
-impl fmt::Display for TopicPartition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.topic, self.partition)
-    }
-}
-
-/// The offsets that a partition still holds: from `low` up to, and without, `high`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watermarks {
-    /// The first offset that is still there.
-    pub low: NextOffset,
-    /// The offset that the next record will get.
-    pub high: NextOffset,
-}
-
 /// Why a partition cannot be read on from where the warehouse stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
     /// Records left the topic before they were loaded.
     #[error(
-        "{at} begins at offset {low}, but the warehouse waits for offset {next}: what lies between was deleted before it was loaded\n\
-         hint: give the topic a longer retention; to go on without those rows, set next_offset = {low} for this partition in the control table"
+        "{at} begins at offset {low}, but the warehouse waits for offset {next}: what lies between was deleted before it was loaded"
     )]
     Gone {
         /// The partition.
-        at: TopicPartition,
+        at: Partition,
         /// Where the warehouse wants to go on.
         next: NextOffset,
         /// The first offset that is still there.
@@ -106,12 +43,11 @@ pub enum StartError {
     },
     /// The topic ends before the place where the warehouse stands.
     #[error(
-        "{at} ends at offset {high}, but the warehouse has already loaded up to offset {next}: this is not the topic that was loaded before\n\
-         hint: if the topic was created anew on purpose, delete its rows from the control table and run `sluicebox setup`"
+        "{at} ends at offset {high}, but the warehouse has loaded up to offset {next}: this is not the topic that was loaded before"
     )]
     Recreated {
         /// The partition.
-        at: TopicPartition,
+        at: Partition,
         /// Where the warehouse wants to go on.
         next: NextOffset,
         /// Where the topic ends.
@@ -119,18 +55,32 @@ pub enum StartError {
     },
 }
 
-/// Where to begin reading when the warehouse stands at `next` and the topic holds `held`.
+impl StartError {
+    /// What can be done about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Gone { low, .. } => format!(
+                "give the topic a longer retention; to go on without those rows, set next_offset = {low} for this partition in the control table"
+            ),
+            Self::Recreated { at, .. } => {
+                format!(
+                    "if {} was created anew on purpose, delete its rows from the control table",
+                    at.topic
+                )
+            }
+        }
+    }
+}
+
+/// Where to begin reading a partition when the warehouse stands at `next`.
 ///
 /// A partition that was never loaded begins at whatever is still there. Any other gap is an error:
 /// rows that the warehouse never saw must not disappear quietly.
-pub fn start_offset(
-    at: &TopicPartition,
-    next: NextOffset,
-    held: Watermarks,
-) -> Result<NextOffset, StartError> {
+pub fn start_offset(held: &Held, next: NextOffset) -> Result<NextOffset, StartError> {
+    let at = || held.partition.clone();
     if next > held.high {
         return Err(StartError::Recreated {
-            at: at.clone(),
+            at: at(),
             next,
             high: held.high,
         });
@@ -139,7 +89,7 @@ pub fn start_offset(
         return Ok(next.max(held.low));
     }
     Err(StartError::Gone {
-        at: at.clone(),
+        at: at(),
         next,
         low: held.low,
     })
@@ -150,16 +100,16 @@ mod tests {
     use super::*;
 
     fn start(next: i64, low: i64, high: i64) -> Result<i64, StartError> {
-        let held = Watermarks {
+        let partition = Partition {
+            topic: "clean_events".to_owned(),
+            number: 2,
+        };
+        let held = Held {
+            partition,
             low: NextOffset::at(low),
             high: NextOffset::at(high),
         };
-        start_offset(
-            &TopicPartition::new("clean_events", 2),
-            NextOffset::at(next),
-            held,
-        )
-        .map(NextOffset::value)
+        start_offset(&held, NextOffset::at(next)).map(NextOffset::get)
     }
 
     #[test]
@@ -172,19 +122,19 @@ mod tests {
 
     #[test]
     fn rows_that_left_the_topic_before_their_load_stop_the_sink() {
-        let error = start(3, 5, 10).unwrap_err().to_string();
+        let error = start(3, 5, 10).unwrap_err();
         assert!(
-            error.contains("clean_events/2 begins at offset 5") && error.contains("hint:"),
+            error
+                .to_string()
+                .contains("clean_events[2] begins at offset 5"),
             "{error}"
         );
+        assert!(error.hint().contains("next_offset = 5"), "{error}");
     }
 
     #[test]
     fn a_topic_created_anew_stops_the_sink() {
         let error = start(11, 0, 10).unwrap_err().to_string();
-        assert!(
-            error.contains("ends at offset 10") && error.contains("hint:"),
-            "{error}"
-        );
+        assert!(error.contains("ends at offset 10"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::sql::types::{Column, SqlType};
+use crate::sql::types::Column;
 
 /// The technical column of an upserted table: the offset of the row's record, so that a row never goes backwards.
 pub const VERSION_COLUMN: &str = "SLUICEBOX_VERSION";
@@ -43,9 +43,7 @@ pub struct TargetTable {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// The service needs the name for itself.
-    #[error(
-        "the column `{column}` of {topic} has a name that the load needs for itself\nhint: give it another one with AS"
-    )]
+    #[error("the column `{column}` of {topic} has a name that the load needs for itself")]
     Reserved {
         /// The topic.
         topic: String,
@@ -53,9 +51,7 @@ pub enum TableError {
         column: String,
     },
     /// Two names are one in the warehouse.
-    #[error(
-        "{topic} has two columns that the warehouse would both call {column}\nhint: give one of them another name with AS"
-    )]
+    #[error("{topic} has two columns that the warehouse would both call {column}")]
     Ambiguous {
         /// The topic.
         topic: String,
@@ -63,9 +59,7 @@ pub enum TableError {
         column: String,
     },
     /// A key column is none of the table's columns.
-    #[error(
-        "{topic} has no column `{column}`, which its key needs\nhint: select every GROUP BY column"
-    )]
+    #[error("{topic} has no column `{column}`, which its key needs")]
     NoSuchKey {
         /// The topic.
         topic: String,
@@ -73,11 +67,24 @@ pub enum TableError {
         column: String,
     },
     /// An upsert without a key.
-    #[error("{topic} has no key columns\nhint: a gold table needs a GROUP BY")]
+    #[error("{topic} has no key columns")]
     NoKey {
         /// The topic.
         topic: String,
     },
+}
+
+impl TableError {
+    /// What the author can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Reserved { .. } | Self::Ambiguous { .. } => {
+                "give the column another name with AS"
+            }
+            Self::NoSuchKey { .. } => "select every GROUP BY column",
+            Self::NoKey { .. } => "a gold table needs a GROUP BY",
+        }
+    }
 }
 
 impl TargetTable {
@@ -183,17 +190,4 @@ pub(crate) fn warehouse_name(column: &Column) -> String {
 /// What a staged file calls a column.
 pub(crate) fn parquet_name(column: &Column) -> String {
     column.name.to_lowercase()
-}
-
-/// The warehouse's type for values of a column.
-pub fn warehouse_type(sql_type: SqlType) -> String {
-    match sql_type {
-        SqlType::Varchar => "VARCHAR".to_owned(),
-        SqlType::Decimal { precision, scale } => format!("NUMBER({precision},{scale})"),
-        SqlType::BigInt => "NUMBER(19,0)".to_owned(),
-        SqlType::Double => "DOUBLE".to_owned(),
-        SqlType::Boolean => "BOOLEAN".to_owned(),
-        SqlType::Date => "DATE".to_owned(),
-        SqlType::Timestamp => "TIMESTAMP_NTZ".to_owned(),
-    }
 }

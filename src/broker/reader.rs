@@ -1,0 +1,158 @@
+//! Reads given partitions from given positions: records of committed transactions, and how far reading got without any.
+//! No group decides who reads what.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::client::{CALL_TIMEOUT, Kafka};
+use super::consumer::{Record, is_passing};
+use super::error::BrokerError;
+use super::position::{NextOffset, Partition};
+
+/// What reading met.
+pub enum Met<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// The end of a partition: there is no record before this position that was not handed out.
+    Reached(Partition, NextOffset),
+}
+
+/// What a partition holds: offsets from `low` up to, and without, `high`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The partition.
+    pub partition: Partition,
+    /// The first offset that is still there.
+    pub low: NextOffset,
+    /// Where the committed records end.
+    pub high: NextOffset,
+}
+
+/// A reader of partitions that somebody else keeps the positions of.
+pub struct PartitionReader {
+    consumer: BaseConsumer,
+    kafka: Kafka,
+}
+
+impl PartitionReader {
+    /// Connects. The group is only where [`Self::publish`] writes to.
+    ///
+    /// # Errors
+    /// A setting that is refused.
+    pub fn connect(kafka: &Kafka, group: &str) -> Result<Self, BrokerError> {
+        let consumer = kafka
+            .client(&[
+                ("group.id", group),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("isolation.level", "read_committed"),
+                // Only with the end-of-partition event does the position move over control and aborted records.
+                ("enable.partition.eof", "true"),
+                ("auto.offset.reset", "error"),
+                ("fetch.wait.max.ms", "50"),
+                ("queued.max.messages.kbytes", "65536"),
+            ])
+            .create()
+            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
+        Ok(Self { consumer, kafka: kafka.clone() })
+    }
+
+    /// All partitions of a topic, with what each holds.
+    ///
+    /// # Errors
+    /// No broker, or no such topic.
+    pub fn partitions(&self, topic: &str) -> Result<Vec<Held>, BrokerError> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(None, CALL_TIMEOUT)
+            .map_err(|error| self.kafka.unavailable("a request for metadata", error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic && !found.partitions().is_empty());
+        let found = found.ok_or_else(|| BrokerError::MissingTopic { topic: topic.to_owned() })?;
+        found
+            .partitions()
+            .iter()
+            .map(|partition| {
+                let partition = Partition { topic: topic.to_owned(), number: partition.id() };
+                let (low, high) = self
+                    .consumer
+                    .fetch_watermarks(topic, partition.number, CALL_TIMEOUT)
+                    .map_err(|error| self.kafka.unavailable("watermarks", error))?;
+                Ok(Held { partition, low: NextOffset::at(low), high: NextOffset::at(high) })
+            })
+            .collect()
+    }
+
+    /// Reads these partitions from these positions on, and nothing else.
+    ///
+    /// # Errors
+    /// When librdkafka refuses.
+    pub fn assign(&self, starts: &[(Partition, NextOffset)]) -> Result<(), BrokerError> {
+        positions_of(starts)
+            .and_then(|positions| self.consumer.assign(&positions))
+            .map_err(|source| BrokerError::Fatal { call: "an assignment", source })
+    }
+
+    /// Hands out what comes, in the order of each partition, until there were `most` or `wait` is over.
+    ///
+    /// # Errors
+    /// What the consumer cannot get over by itself, or the first error of `take`.
+    pub fn poll<E: From<BrokerError>>(
+        &self,
+        most: usize,
+        wait: Duration,
+        mut take: impl FnMut(Met<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let deadline = Instant::now() + wait;
+        for _ in 0..most {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.consumer.poll(left) {
+                Some(Ok(message)) => take(Met::Record(Record(message)))?,
+                Some(Err(KafkaError::PartitionEOF(number))) => {
+                    for (at, position) in self.reached(number)? {
+                        take(Met::Reached(at, position))?;
+                    }
+                }
+                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(source)) => return Err(BrokerError::Fatal { call: "a read", source }.into()),
+                None if left.is_zero() => break,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The event of an end names no topic: the positions of all partitions of that number.
+    fn reached(&self, number: i32) -> Result<Vec<(Partition, NextOffset)>, BrokerError> {
+        let positions = self.consumer.position().map_err(|source| BrokerError::Fatal { call: "a position", source })?;
+        let mut reached = Vec::new();
+        for element in positions.elements() {
+            if let Offset::Offset(offset) = element.offset()
+                && element.partition() == number
+            {
+                reached.push((Partition { topic: element.topic().to_owned(), number }, NextOffset::at(offset)));
+            }
+        }
+        Ok(reached)
+    }
+
+    /// Writes positions as the group's, for tools that show lag. They are written in the background and never read back.
+    ///
+    /// # Errors
+    /// When librdkafka refuses at once.
+    pub fn publish(&self, positions: &[(Partition, NextOffset)]) -> Result<(), BrokerError> {
+        positions_of(positions)
+            .and_then(|positions| self.consumer.commit(&positions, CommitMode::Async))
+            .map_err(|error| self.kafka.unavailable("a commit of the group's offsets", error))
+    }
+}
+
+fn positions_of(positions: &[(Partition, NextOffset)]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (at, position) in positions {
+        list.add_partition_offset(&at.topic, at.number, Offset::Offset(position.get()))?;
+    }
+    Ok(list)
+}

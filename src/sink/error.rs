@@ -1,0 +1,109 @@
+//! What ends a flush, by remedy.
+
+use super::buffer::BufferError;
+use super::load::UnexpectedAnswer;
+use super::position::StartError;
+use super::stage::StageError;
+use crate::broker::Partition;
+use crate::warehouse;
+
+/// Why rows are not in the warehouse.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Another sink has taken partitions over. Nothing is lost and nothing counted twice.
+    #[error("another sink has taken over {}", listed(.partitions))]
+    Fenced {
+        /// The partitions that are not ours any more.
+        partitions: Vec<Partition>,
+    },
+    /// A topic that no table was given for.
+    #[error("{at} is not assigned to this sink")]
+    NotAssigned {
+        /// The partition.
+        at: Partition,
+    },
+    /// Reading cannot go on where the warehouse stands.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A record is no row.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// Rows could not be written as Parquet.
+    #[error("the rows of {at} could not be written as Parquet")]
+    File {
+        /// The partition.
+        at: Partition,
+        /// What the writer says.
+        source: parquet::errors::ParquetError,
+    },
+    /// The stage could not be written.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The warehouse looks for staged files somewhere else.
+    #[error("the stage {stage} shows {seen} rows in {path}, where {written} were written")]
+    NotOnStage {
+        /// The stage's name.
+        stage: String,
+        /// The file's name.
+        path: String,
+        /// How many rows the warehouse sees.
+        seen: String,
+        /// How many rows there are.
+        written: usize,
+    },
+    /// The warehouse refused, or could not be reached.
+    #[error("{call} failed")]
+    Warehouse {
+        /// What was asked for.
+        call: &'static str,
+        /// What the warehouse said.
+        source: warehouse::Error,
+    },
+    /// The warehouse says something that does not follow from what was asked.
+    #[error(transparent)]
+    Answer(#[from] UnexpectedAnswer),
+}
+
+impl SinkError {
+    /// Whether the same flush may work later. After any other error the sink is of no use; a new one goes on from the
+    /// control table.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Stage(error) => error.is_transient(),
+            Self::Warehouse { source, .. } => source.is_transient(),
+            Self::Fenced { .. }
+            | Self::NotAssigned { .. }
+            | Self::Start(_)
+            | Self::Buffer(_)
+            | Self::File { .. }
+            | Self::NotOnStage { .. }
+            | Self::Answer(_) => false,
+        }
+    }
+
+    /// What can be done about it, where anything can.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fenced { .. } => {
+                Some("run one sink for a pipeline: stop this one or the other".to_owned())
+            }
+            Self::NotAssigned { .. } | Self::File { .. } => None,
+            Self::Start(error) => Some(error.hint()),
+            Self::Buffer(error) => Some(error.hint().to_owned()),
+            Self::Stage(error) => Some(error.hint().to_owned()),
+            Self::NotOnStage { stage, .. } => Some(format!(
+                "warehouse.stage_url must be the URL of the stage: compare it with DESC STAGE {stage}"
+            )),
+            Self::Warehouse { source, .. } => source.hint(),
+            Self::Answer(error) => Some(error.hint().to_owned()),
+        }
+    }
+}
+
+fn listed(partitions: &[Partition]) -> String {
+    partitions
+        .iter()
+        .map(Partition::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

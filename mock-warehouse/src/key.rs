@@ -44,8 +44,14 @@ impl FromStr for PublicKey {
         if text.contains("PRIVATE KEY-----") {
             return Err(KeyError::Private);
         }
-        let body: String = text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
-        let der = BASE64_STANDARD.decode(body).map_err(|_| KeyError::Unreadable)?;
+        let body: String = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with("-----"))
+            .collect();
+        let der = BASE64_STANDARD
+            .decode(body)
+            .map_err(|_| KeyError::Unreadable)?;
         let key = RsaPublicKey::from_public_key_der(&der).map_err(|_| KeyError::Unreadable)?;
         let bits = key.n().bits();
         if bits < SHORTEST_KEY_BITS {

@@ -43,16 +43,27 @@ struct Arguments {
     #[arg(long, default_value = "mock-access-key")]
     s3_access_key: String,
     /// Secret key of the S3 endpoint
-    #[arg(long, default_value = "mock-secret-key", env = "MOCK_WAREHOUSE_S3_SECRET_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        default_value = "mock-secret-key",
+        env = "MOCK_WAREHOUSE_S3_SECRET_KEY",
+        hide_env_values = true
+    )]
     s3_secret_key: String,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.user.len() != arguments.public_key_file.len() || arguments.user.len() != arguments.role.len() {
-        eprintln!("error: {} users, {} key files and {} roles: each user takes one of each\nhint: mock-warehouse --help",
-            arguments.user.len(), arguments.public_key_file.len(), arguments.role.len());
+    if arguments.user.len() != arguments.public_key_file.len()
+        || arguments.user.len() != arguments.role.len()
+    {
+        eprintln!(
+            "error: {} users, {} key files and {} roles: each user takes one of each\nhint: mock-warehouse --help",
+            arguments.user.len(),
+            arguments.public_key_file.len(),
+            arguments.role.len()
+        );
         return ExitCode::from(2);
     }
     start_log();
@@ -68,15 +79,22 @@ async fn main() -> ExitCode {
 /// `RUST_LOG` decides; the S3 library logs whole requests, signatures included, so it stays at warnings.
 fn start_log() {
     let quiet = "s3s=warn".parse().expect("a constant directive");
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter.add_directive(quiet)).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.add_directive(quiet))
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
     let config = config(arguments)?;
     let warehouse = MockWarehouse::open(config)
         .with_context(|| "the warehouse cannot start".to_owned())
-        .map_err(|error| anyhow!("{error:#}\nhint: --data names the folder; without it data stays in memory"))?;
+        .map_err(|error| {
+            anyhow!("{error:#}\nhint: --data names the folder; without it data stays in memory")
+        })?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
             "port {} is in use on {}\nhint: end the process that holds it, or choose another with --listen",
@@ -105,14 +123,27 @@ fn config(arguments: &Arguments) -> Result<Config> {
     let keys = arguments.public_key_file.iter().zip(&arguments.role);
     for (name, (file, role)) in arguments.user.iter().zip(keys) {
         let text = fs::read_to_string(file).map_err(|error| {
-            anyhow!("cannot read {}: {error}\nhint: --public-key-file names the user's public key", file.display())
+            anyhow!(
+                "cannot read {}: {error}\nhint: --public-key-file names the user's public key",
+                file.display()
+            )
         })?;
         let key: PublicKey = text.parse().map_err(|error| {
-            anyhow!("{}: {error}\nhint: openssl rsa -in KEY.p8 -pubout -out KEY.pub", file.display())
+            anyhow!(
+                "{}: {error}\nhint: openssl rsa -in KEY.p8 -pubout -out KEY.pub",
+                file.display()
+            )
         })?;
-        config.users.push(Registration { name: name.clone(), role: role.clone(), public_keys: vec![key] });
+        config.users.push(Registration {
+            name: name.clone(),
+            role: role.clone(),
+            public_keys: vec![key],
+        });
     }
-    config.storage = arguments.data.clone().map_or(Storage::Memory, Storage::Folder);
+    config.storage = arguments
+        .data
+        .clone()
+        .map_or(Storage::Memory, Storage::Folder);
     config.bucket.clone_from(&arguments.bucket);
     config.s3_access_key.clone_from(&arguments.s3_access_key);
     config.s3_secret_key.clone_from(&arguments.s3_secret_key);
@@ -122,9 +153,18 @@ fn config(arguments: &Arguments) -> Result<Config> {
 /// The notice goes to stderr; the lines for `sluicebox.toml` are the program's output.
 #[expect(clippy::print_stdout, reason = "stdout is the data")]
 fn print_banner(arguments: &Arguments, address: SocketAddr) {
-    let (account, user, role, bucket) = (&arguments.account, &arguments.user[0], &arguments.role[0], &arguments.bucket);
-    eprintln!("mock-warehouse: for tests, demos and development only. Listening on http://{address}");
-    eprintln!("Paste this into sluicebox.toml, and set private_key_file to the private key of {user}:\n");
+    let (account, user, role, bucket) = (
+        &arguments.account,
+        &arguments.user[0],
+        &arguments.role[0],
+        &arguments.bucket,
+    );
+    eprintln!(
+        "mock-warehouse: for tests, demos and development only. Listening on http://{address}"
+    );
+    eprintln!(
+        "Paste this into sluicebox.toml, and set private_key_file to the private key of {user}:\n"
+    );
     println!(
         "[warehouse]\n\
          account = \"{account}\"\n\

@@ -13,6 +13,9 @@ use crate::engine::{Engine, OpenError, SqlError, User};
 use crate::key::PublicKey;
 use crate::server::{Server, StageAccess};
 
+/// The bucket that the engine keeps the files of internal stages in.
+const INTERNAL_STAGES: &str = "internal";
+
 /// Where tables and stage files are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Storage {
@@ -92,14 +95,27 @@ impl Config {
 
     /// Adds a user with one key.
     #[must_use]
-    pub fn with_user(mut self, name: impl Into<String>, role: impl Into<String>, public_key: PublicKey) -> Self {
-        self.users.push(Registration { name: name.into(), role: role.into(), public_keys: vec![public_key] });
+    pub fn with_user(
+        mut self,
+        name: impl Into<String>,
+        role: impl Into<String>,
+        public_key: PublicKey,
+    ) -> Self {
+        self.users.push(Registration {
+            name: name.into(),
+            role: role.into(),
+            public_keys: vec![public_key],
+        });
         self
     }
 
     /// The account as it stands in a token's claims: `xy12345.us-east-1.aws` becomes `XY12345`.
     fn account_in_claims(&self) -> String {
-        self.account.split('.').next().unwrap_or_default().to_uppercase()
+        self.account
+            .split('.')
+            .next()
+            .unwrap_or_default()
+            .to_uppercase()
     }
 }
 
@@ -127,11 +143,18 @@ impl MockWarehouse {
         for user in &config.users {
             let registered = engine.register_user(&User {
                 name: user.name.to_uppercase(),
-                public_keys: user.public_keys.iter().map(|key| key.as_base64().to_owned()).collect(),
+                public_keys: user
+                    .public_keys
+                    .iter()
+                    .map(|key| key.as_base64().to_owned())
+                    .collect(),
                 default_role: Some(user.role.clone()),
                 roles: vec![user.role.clone()],
             });
-            registered.map_err(|source| StartError::User { name: user.name.clone(), source })?;
+            registered.map_err(|source| StartError::User {
+                name: user.name.clone(),
+                source,
+            })?;
         }
         Ok(Self { config, engine })
     }
@@ -150,20 +173,27 @@ impl MockWarehouse {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
         let server = self.server(&stop);
         let router = server.router(&self.stage_access());
-        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+        axum::serve(listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await?;
         server.wind_down().await;
         Ok(())
     }
 
     fn server(&self, stop: &CancellationToken) -> Server {
-        Server::new(self.engine.clone(), &self.config.account_in_claims(), self.config.synchronous_limit, stop)
+        Server::new(
+            self.engine.clone(),
+            &self.config.account_in_claims(),
+            self.config.synchronous_limit,
+            stop,
+        )
     }
 
     fn stage_access(&self) -> StageAccess {
         StageAccess {
             access_key: self.config.s3_access_key.clone(),
             secret_key: self.config.s3_secret_key.clone(),
-            buckets: vec![self.config.bucket.clone()],
+            buckets: vec![self.config.bucket.clone(), INTERNAL_STAGES.to_owned()],
         }
     }
 }

@@ -56,9 +56,11 @@ pub(super) fn to_post(run: &Run, outcome: Option<&Outcome>) -> Response {
         None => in_progress(run),
         Some(Outcome::Succeeded { result, children }) => first_partition(run, result, children),
         Some(Outcome::Failed(error)) => failure(StatusCode::UNPROCESSABLE_ENTITY, run, error),
-        Some(Outcome::TimedOut(limit)) => {
-            failure(StatusCode::REQUEST_TIMEOUT, run, &timed_out(limit.as_secs()))
-        }
+        Some(Outcome::TimedOut(limit)) => failure(
+            StatusCode::REQUEST_TIMEOUT,
+            run,
+            &timed_out(limit.as_secs()),
+        ),
         Some(Outcome::Cancelled) => failure(StatusCode::UNPROCESSABLE_ENTITY, run, &cancelled()),
     }
 }
@@ -72,22 +74,34 @@ pub(super) fn to_get(run: &Run, outcome: Option<&Outcome>, partition: Option<&st
             Err(refusal) => refusal.into_response(),
         },
         // The service leaves out state and handle for what went wrong while an asynchronous statement ran.
-        Some(Outcome::Failed(error)) if run.mode == Mode::Asynchronous && !is_compile_error(error) => {
+        Some(Outcome::Failed(error))
+            if run.mode == Mode::Asynchronous && !is_compile_error(error) =>
+        {
             let body = json!({"code": error.code, "message": error.message});
             (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
         }
-        Some(Outcome::TimedOut(limit)) => {
-            failure(StatusCode::UNPROCESSABLE_ENTITY, run, &timed_out(limit.as_secs()))
-        }
+        Some(Outcome::TimedOut(limit)) => failure(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            run,
+            &timed_out(limit.as_secs()),
+        ),
         None | Some(Outcome::Failed(_) | Outcome::Cancelled) => to_post(run, outcome),
     }
 }
 
 /// The answer to a cancel of a run that has ended by now, or not yet.
 pub(super) fn to_cancel(run: &Run, outcome: Option<&Outcome>) -> Response {
-    let ended_otherwise = matches!(outcome, Some(Outcome::Succeeded { .. } | Outcome::Failed(_) | Outcome::TimedOut(_)));
+    let ended_otherwise = matches!(
+        outcome,
+        Some(Outcome::Succeeded { .. } | Outcome::Failed(_) | Outcome::TimedOut(_))
+    );
     let (status, code, state, message) = if ended_otherwise {
-        (StatusCode::UNPROCESSABLE_ENTITY, "000605", "57014", "Identified SQL statement is not currently executing.")
+        (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "000605",
+            "57014",
+            "Identified SQL statement is not currently executing.",
+        )
     } else {
         (StatusCode::OK, "000604", "57014", "SQL execution canceled")
     };
@@ -126,7 +140,9 @@ fn timed_out(seconds: u64) -> SqlError {
     SqlError {
         code: "000630".to_owned(),
         sql_state: "57014".to_owned(),
-        message: format!("Statement reached its statement or warehouse timeout of {seconds} second(s) and was canceled."),
+        message: format!(
+            "Statement reached its statement or warehouse timeout of {seconds} second(s) and was canceled."
+        ),
     }
 }
 
@@ -144,7 +160,10 @@ fn is_compile_error(error: &SqlError) -> bool {
 
 fn chosen(run: &Run, result: &ResultSet, partition: Option<&str>) -> Result<usize, Refusal> {
     let Some(asked) = partition else { return Ok(0) };
-    let number = asked.parse().ok().filter(|number| *number < result.partitions.len());
+    let number = asked
+        .parse()
+        .ok()
+        .filter(|number| *number < result.partitions.len());
     number.ok_or_else(|| Refusal::WrongPartition {
         handle: run.handle.clone(),
         asked: asked.to_owned(),
@@ -163,7 +182,10 @@ fn first_partition(run: &Run, result: &ResultSet, children: &[String]) -> Respon
         data: &result.partitions[0].data,
         code: "090001",
         statement_handles: children,
-        statement_status_url: format!("/api/v2/statements/{}?requestId={}", run.handle, run.request_id),
+        statement_status_url: format!(
+            "/api/v2/statements/{}?requestId={}",
+            run.handle, run.request_id
+        ),
         request_id: &run.request_id,
         sql_state: "00000",
         statement_handle: &run.handle,
@@ -177,10 +199,16 @@ fn first_partition(run: &Run, result: &ResultSet, children: &[String]) -> Respon
 }
 
 fn later_partition(run: &Run, result: &ResultSet, number: usize) -> Response {
-    let compressed = result.partitions[number].compressed.clone().expect("one of several partitions is compressed");
+    let compressed = result.partitions[number]
+        .compressed
+        .clone()
+        .expect("one of several partitions is compressed");
     let mut response = HttpResponse::new(Body::from(compressed));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     add_links(&mut response, run, number, result.partitions.len() - 1);
     response
@@ -190,7 +218,9 @@ fn later_partition(run: &Run, result: &ResultSet, number: usize) -> Response {
 fn add_links(response: &mut Response, run: &Run, current: usize, last: usize) {
     let link = |partition: usize, relation: &str| {
         let (handle, request) = (&run.handle, Uuid::new_v4());
-        format!("</api/v2/statements/{handle}?requestId={request}&partition={partition}>; rel=\"{relation}\"")
+        format!(
+            "</api/v2/statements/{handle}?requestId={request}&partition={partition}>; rel=\"{relation}\""
+        )
     };
     let mut links = vec![link(0, "first")];
     if current > 0 {
@@ -200,7 +230,8 @@ fn add_links(response: &mut Response, run: &Run, current: usize, last: usize) {
         links.push(link(current + 1, "next"));
     }
     links.push(link(last, "last"));
-    let value = HeaderValue::from_str(&links.join(",")).expect("handles and numbers make a header value");
+    let value =
+        HeaderValue::from_str(&links.join(",")).expect("handles and numbers make a header value");
     response.headers_mut().insert(header::LINK, value);
 }
 

@@ -30,7 +30,11 @@ struct Claims {
 }
 
 /// Finds the user who signed the request's bearer token for `account` (in the form of a claim: upper case, no region).
-pub(super) fn authenticate(headers: &HeaderMap, account: &str, engine: &Engine) -> Result<User, Refusal> {
+pub(super) fn authenticate(
+    headers: &HeaderMap,
+    account: &str,
+    engine: &Engine,
+) -> Result<User, Refusal> {
     let token = bearer_token(headers).ok_or(Refusal::NoToken)?;
     if !is_key_pair(headers) {
         return Err(Refusal::InvalidToken);
@@ -53,17 +57,28 @@ fn is_key_pair(headers: &HeaderMap) -> bool {
 }
 
 fn verify(token: &str, account: &str, engine: &Engine, now: i64) -> Result<User, Refusal> {
-    let claims: Claims = insecure_decode(token).map_err(|_| Refusal::MalformedToken)?.claims;
+    let claims: Claims = insecure_decode(token)
+        .map_err(|_| Refusal::MalformedToken)?
+        .claims;
     let login = login_of(&claims, account).ok_or(Refusal::InvalidToken)?;
     let user = engine.user(login).ok_or(Refusal::InvalidToken)?;
-    let fingerprint = claims.iss.strip_prefix(&claims.sub).and_then(|rest| rest.strip_prefix(".SHA256:"));
-    let key = fingerprint.and_then(|fingerprint| key_with(fingerprint, &user.public_keys)).ok_or(Refusal::InvalidToken)?;
+    let fingerprint = claims
+        .iss
+        .strip_prefix(&claims.sub)
+        .and_then(|rest| rest.strip_prefix(".SHA256:"));
+    let key = fingerprint
+        .and_then(|fingerprint| key_with(fingerprint, &user.public_keys))
+        .ok_or(Refusal::InvalidToken)?;
     let mut signed_only = Validation::new(Algorithm::RS256);
     signed_only.required_spec_claims.clear();
     signed_only.validate_exp = false;
     signed_only.validate_aud = false;
     jsonwebtoken::decode::<Claims>(token, &key, &signed_only).map_err(|_| Refusal::InvalidToken)?;
-    if is_current(&claims, now) { Ok(user) } else { Err(Refusal::InvalidToken) }
+    if is_current(&claims, now) {
+        Ok(user)
+    } else {
+        Err(Refusal::InvalidToken)
+    }
 }
 
 /// `sub` is `<ACCOUNT>.<USER>`, both in upper case.
@@ -74,7 +89,10 @@ fn login_of<'a>(claims: &'a Claims, account: &str) -> Option<&'a str> {
 
 fn is_current(claims: &Claims, now: i64) -> bool {
     let issued = claims.iat <= now + CLOCK_SKEW_SECONDS;
-    let alive = now < claims.exp.min(claims.iat.saturating_add(LONGEST_LIFE_SECONDS));
+    let alive = now
+        < claims
+            .exp
+            .min(claims.iat.saturating_add(LONGEST_LIFE_SECONDS));
     issued && alive
 }
 
@@ -85,5 +103,8 @@ fn key_with(fingerprint: &str, public_keys: &[String]) -> Option<DecodingKey> {
         .filter_map(|key| BASE64_STANDARD.decode(key).ok())
         .find(|der| BASE64_STANDARD.encode(Sha256::digest(der)) == fingerprint)?;
     let key = RsaPublicKey::from_public_key_der(&der).ok()?;
-    Some(DecodingKey::from_rsa_raw_components(&key.n().to_bytes_be(), &key.e().to_bytes_be()))
+    Some(DecodingKey::from_rsa_raw_components(
+        &key.n().to_bytes_be(),
+        &key.e().to_bytes_be(),
+    ))
 }

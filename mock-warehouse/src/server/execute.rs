@@ -14,7 +14,12 @@ use crate::engine::{
 };
 
 /// Runs a submission to its end, its time limit or its cancellation, whichever is first.
-pub(super) async fn execute(engine: &Engine, submission: Submission, run: &Run, runs: &Runs) -> Outcome {
+pub(super) async fn execute(
+    engine: &Engine,
+    submission: Submission,
+    run: &Run,
+    runs: &Runs,
+) -> Outcome {
     let limit = submission.timeout;
     let work = statements(engine, submission, run, runs);
     tokio::select! {
@@ -36,13 +41,20 @@ async fn passed(limit: Option<Duration>) -> Duration {
     }
 }
 
-async fn statements(engine: &Engine, submission: Submission, run: &Run, runs: &Runs) -> Result<Outcome, SqlError> {
+async fn statements(
+    engine: &Engine,
+    submission: Submission,
+    run: &Run,
+    runs: &Runs,
+) -> Result<Outcome, SqlError> {
     let texts = Session::split(&submission.statement)?;
     if let StatementCount::Exactly(wanted) = submission.count
         && wanted != texts.len()
     {
         let actual = texts.len();
-        let message = format!("Actual statement count {actual} did not match the desired statement count {wanted}.");
+        let message = format!(
+            "Actual statement count {actual} did not match the desired statement count {wanted}."
+        );
         return Err(SqlError::new("000008", "0A000", message));
     }
     let mut session = engine.session(SessionContext {
@@ -54,14 +66,29 @@ async fn statements(engine: &Engine, submission: Submission, run: &Run, runs: &R
         parameters: submission.parameters,
     })?;
     match texts.as_slice() {
-        [] => Err(SqlError::new("000900", "42601", "SQL compilation error:\nEmpty SQL statement.")),
+        [] => Err(SqlError::new(
+            "000900",
+            "42601",
+            "SQL compilation error:\nEmpty SQL statement.",
+        )),
         [text] => {
             refuse(refused_alone(text).or_else(|| refused_always(text)))?;
-            let grid = session.execute(text, &bindings(submission.bindings)?).await?;
-            Ok(Outcome::Succeeded { result: result_set(grid, run)?, children: Vec::new() })
+            let grid = session
+                .execute(text, &bindings(submission.bindings)?)
+                .await?;
+            Ok(Outcome::Succeeded {
+                result: result_set(grid, run)?,
+                children: Vec::new(),
+            })
         }
-        texts if submission.bindings.is_empty() => several(&mut session, &submission.statement, texts, run, runs).await,
-        _ => Err(SqlError::new("000002", "0A000", "Unsupported feature 'bindings with several statements'.")),
+        texts if submission.bindings.is_empty() => {
+            several(&mut session, &submission.statement, texts, run, runs).await
+        }
+        _ => Err(SqlError::new(
+            "000002",
+            "0A000",
+            "Unsupported feature 'bindings with several statements'.",
+        )),
     }
 }
 
@@ -82,7 +109,10 @@ async fn several(
         let grid = ended.map_err(|error| child_failed(request, text, &error))?;
         children.push(runs.admit_child(run, result_set(grid, run)?));
     }
-    Ok(Outcome::Succeeded { result: result_set(all_succeeded(), run)?, children })
+    Ok(Outcome::Succeeded {
+        result: result_set(all_succeeded(), run)?,
+        children,
+    })
 }
 
 fn result_set(grid: Grid, run: &Run) -> Result<ResultSet, SqlError> {
@@ -90,15 +120,21 @@ fn result_set(grid: Grid, run: &Run) -> Result<ResultSet, SqlError> {
 }
 
 fn unencodable(error: &io::Error) -> SqlError {
-    SqlError::new("000603", "XX000", format!("SQL execution internal error: the result cannot be encoded: {error}"))
+    SqlError::new(
+        "000603",
+        "XX000",
+        format!("SQL execution internal error: the result cannot be encoded: {error}"),
+    )
 }
 
 fn refuse(command: Option<&str>) -> Result<(), SqlError> {
     match command {
         None => Ok(()),
-        Some(command) => {
-            Err(SqlError::new("391911", "0A000", format!("Command not supported by SQL API: {command}")))
-        }
+        Some(command) => Err(SqlError::new(
+            "391911",
+            "0A000",
+            format!("Command not supported by SQL API: {command}"),
+        )),
     }
 }
 
@@ -152,7 +188,9 @@ fn all_succeeded() -> Grid {
     };
     Grid {
         columns: vec![column],
-        rows: vec![vec![Some("Multiple statements executed successfully.".to_owned())]],
+        rows: vec![vec![Some(
+            "Multiple statements executed successfully.".to_owned(),
+        )]],
         stats: None,
         kind: StatementKind::Other,
     }
@@ -162,12 +200,20 @@ fn all_succeeded() -> Grid {
 fn bindings(body: BTreeMap<String, Value>) -> Result<Bindings, SqlError> {
     body.into_iter()
         .map(|(name, binding)| {
-            let kind = binding.get("type").and_then(Value::as_str).unwrap_or_default().to_ascii_uppercase();
+            let kind = binding
+                .get("type")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_ascii_uppercase();
             let value = match binding.get("value") {
                 None | Some(Value::Null) => None,
                 Some(Value::String(text)) => Some(text.clone()),
                 Some(Value::Array(_)) => {
-                    return Err(SqlError::new("000002", "0A000", "Unsupported feature 'arrays of bind values'."));
+                    return Err(SqlError::new(
+                        "000002",
+                        "0A000",
+                        "Unsupported feature 'arrays of bind values'.",
+                    ));
                 }
                 Some(other) => Some(other.to_string()),
             };

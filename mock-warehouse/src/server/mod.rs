@@ -40,9 +40,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(engine: Engine, account: &str, synchronous_limit: Duration, stop: &CancellationToken) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        account: &str,
+        synchronous_limit: Duration,
+        stop: &CancellationToken,
+    ) -> Self {
         let runs = Runs::new(stop);
-        Self { engine, account: account.into(), synchronous_limit, runs, statements: TaskTracker::new() }
+        Self {
+            engine,
+            account: account.into(),
+            synchronous_limit,
+            runs,
+            statements: TaskTracker::new(),
+        }
     }
 
     /// All endpoints.
@@ -66,7 +77,11 @@ impl Server {
 
 /// The request log: neither bodies nor headers, for both carry secrets.
 async fn log(request: Request, next: Next) -> Response {
-    let (method, path, began) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+    let (method, path, began) = (
+        request.method().clone(),
+        request.uri().path().to_owned(),
+        Instant::now(),
+    );
     let response = next.run(request).await;
     let elapsed_ms = began.elapsed().as_millis();
     tracing::debug!(%method, path, status = response.status().as_u16(), elapsed_ms, "request answered");

@@ -26,7 +26,11 @@ pub(super) enum Refusal {
     /// No statement of this user has the handle.
     UnknownHandle(String),
     /// The result of `handle` has no such partition.
-    WrongPartition { handle: String, asked: String, last: usize },
+    WrongPartition {
+        handle: String,
+        asked: String,
+        last: usize,
+    },
 }
 
 impl Refusal {
@@ -39,8 +43,12 @@ impl Refusal {
 
     fn body(self) -> Value {
         match self {
-            Self::NoToken => json!({"code": "390146", "message": "Authorization token is missing."}),
-            Self::MalformedToken => json!({"code": "390144", "message": "JWT token is invalid. null"}),
+            Self::NoToken => {
+                json!({"code": "390146", "message": "Authorization token is missing."})
+            }
+            Self::MalformedToken => {
+                json!({"code": "390144", "message": "JWT token is invalid. null"})
+            }
             Self::InvalidToken => {
                 json!({"code": "390144", "message": format!("JWT token is invalid. [{}]", Uuid::new_v4())})
             }
@@ -48,16 +56,26 @@ impl Refusal {
                 "Role '{role}' specified in the connect string is not granted to this user, or is not permitted for the \
                  credentials being used. Contact your local system administrator, or attempt to login with another \
                  role, e.g. PUBLIC.")}),
-            Self::NotJson => json!({"servlet": "statements", "message": "Bad Request", "url": "/api/v2/statements",
-                "status": "400"}),
+            Self::NotJson => {
+                json!({"servlet": "statements", "message": "Bad Request", "url": "/api/v2/statements",
+                "status": "400"})
+            }
             Self::InvalidPayload => {
                 json!({"code": "390142", "message": "Incoming request does not contain a valid payload."})
             }
-            Self::EmptyStatement => json!({"code": "000900", "message": "SQL compilation error:\nEmpty SQL statement.",
-                "sqlState": "42601", "statementHandle": null}),
-            Self::UnknownHandle(handle) => json!({"code": "000709", "message": format!("Statement {handle} not found"),
-                "sqlState": "02000", "statementHandle": handle}),
-            Self::WrongPartition { handle, asked, last } => json!({"code": "391922", "message": format!(
+            Self::EmptyStatement => {
+                json!({"code": "000900", "message": "SQL compilation error:\nEmpty SQL statement.",
+                "sqlState": "42601", "statementHandle": null})
+            }
+            Self::UnknownHandle(handle) => {
+                json!({"code": "000709", "message": format!("Statement {handle} not found"),
+                "sqlState": "02000", "statementHandle": handle})
+            }
+            Self::WrongPartition {
+                handle,
+                asked,
+                last,
+            } => json!({"code": "391922", "message": format!(
                 "Invalid partition parameter. The partition must be long type parsable and between 0 and {last}, but \
                  '{asked}' is specified."), "sqlState": "22023", "statementHandle": handle}),
         }

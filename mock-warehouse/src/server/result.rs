@@ -55,7 +55,10 @@ impl ResultSet {
             text.push_str(&row_text(row, nulls)?);
             rows += 1;
             if text.len() > limit {
-                partitions.push(Partition::new(rows, std::mem::replace(&mut text, String::from("[")))?);
+                partitions.push(Partition::new(
+                    rows,
+                    std::mem::replace(&mut text, String::from("[")),
+                )?);
                 rows = 0;
                 limit = limit.saturating_mul(2);
             }
@@ -68,7 +71,11 @@ impl ResultSet {
                 partition.compressed = Some(partition.compress()?);
             }
         }
-        Ok(Self { columns: grid.columns, stats: grid.stats, partitions })
+        Ok(Self {
+            columns: grid.columns,
+            stats: grid.stats,
+            partitions,
+        })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -81,7 +88,12 @@ impl Partition {
     fn new(rows: usize, mut text: String) -> io::Result<Self> {
         let uncompressed_bytes = text.len() - 1;
         text.push(']');
-        Ok(Self { rows, data: RawValue::from_string(text)?, uncompressed_bytes, compressed: None })
+        Ok(Self {
+            rows,
+            data: RawValue::from_string(text)?,
+            uncompressed_bytes,
+            compressed: None,
+        })
     }
 
     fn compress(&self) -> io::Result<Vec<u8>> {

@@ -57,7 +57,12 @@ impl Run {
     pub(super) fn outcome(&self) -> Option<Arc<Outcome>> {
         let ended = self.ended.borrow().clone();
         // A sender that is gone without a word belonged to a thread that panicked.
-        ended.or_else(|| self.ended.has_changed().is_err().then(|| Arc::new(Outcome::Failed(lost()))))
+        ended.or_else(|| {
+            self.ended
+                .has_changed()
+                .is_err()
+                .then(|| Arc::new(Outcome::Failed(lost())))
+        })
     }
 
     /// Waits for the end, for at most `limit`.
@@ -73,7 +78,8 @@ fn lost() -> SqlError {
     SqlError {
         code: "000603".to_owned(),
         sql_state: "XX000".to_owned(),
-        message: "SQL execution internal error: the statement's thread ended without a result".to_owned(),
+        message: "SQL execution internal error: the statement's thread ended without a result"
+            .to_owned(),
     }
 }
 
@@ -114,7 +120,10 @@ struct Book {
 
 impl Runs {
     pub(super) fn new(stop: &CancellationToken) -> Self {
-        Self { stop: stop.child_token(), book: Arc::default() }
+        Self {
+            stop: stop.child_token(),
+            book: Arc::default(),
+        }
     }
 
     /// Enters a statement, unless it is a resend of one that is known. Atomic: of two equal requests one is new.
@@ -133,7 +142,10 @@ impl Runs {
 
     /// Enters a statement of a request of several that has already ended well, and returns its handle.
     pub(super) fn admit_child(&self, parent: &Run, result: ResultSet) -> String {
-        let outcome = Outcome::Succeeded { result, children: Vec::new() };
+        let outcome = Outcome::Succeeded {
+            result,
+            children: Vec::new(),
+        };
         let (_, ended) = watch::channel(Some(Arc::new(outcome)));
         let ticket = Ticket {
             user: parent.user.clone(),
@@ -147,7 +159,11 @@ impl Runs {
 
     /// The run with this handle, if `user` sent it.
     pub(super) fn find(&self, user: &str, handle: &str) -> Option<Arc<Run>> {
-        self.book().by_handle.get(handle).filter(|run| run.user == user).map(Arc::clone)
+        self.book()
+            .by_handle
+            .get(handle)
+            .filter(|run| run.user == user)
+            .map(Arc::clone)
     }
 
     /// Cancels what still runs.
@@ -155,10 +171,17 @@ impl Runs {
         self.stop.cancel();
     }
 
-    fn enter(&self, book: &mut Book, ticket: Ticket, ended: watch::Receiver<Option<Arc<Outcome>>>) -> Arc<Run> {
+    fn enter(
+        &self,
+        book: &mut Book,
+        ticket: Ticket,
+        ended: watch::Receiver<Option<Arc<Outcome>>>,
+    ) -> Arc<Run> {
         let run = Arc::new(Run {
             handle: Uuid::new_v4().to_string(),
-            request_id: ticket.request_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            request_id: ticket
+                .request_id
+                .unwrap_or_else(|| Uuid::new_v4().to_string()),
             user: ticket.user,
             created_on: Utc::now().timestamp_millis(),
             mode: ticket.mode,
@@ -167,20 +190,27 @@ impl Runs {
             ended,
         });
         book.forget_the_oldest();
-        book.by_request.insert((run.user.clone(), run.request_id.clone()), run.handle.clone());
+        book.by_request.insert(
+            (run.user.clone(), run.request_id.clone()),
+            run.handle.clone(),
+        );
         book.by_handle.insert(run.handle.clone(), Arc::clone(&run));
         book.oldest_first.push_back(run.handle.clone());
         run
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().expect("no code panics while it holds the book of runs")
+        self.book
+            .lock()
+            .expect("no code panics while it holds the book of runs")
     }
 }
 
 impl Book {
     fn sent_before(&self, user: &str, request_id: &str) -> Option<Arc<Run>> {
-        let handle = self.by_request.get(&(user.to_owned(), request_id.to_owned()))?;
+        let handle = self
+            .by_request
+            .get(&(user.to_owned(), request_id.to_owned()))?;
         self.by_handle.get(handle).map(Arc::clone)
     }
 
@@ -188,9 +218,15 @@ impl Book {
         while self.oldest_first.len() >= KEPT_RUNS
             && let Some(handle) = self.oldest_first.pop_front()
         {
-            let Some(run) = self.by_handle.remove(&handle) else { continue };
+            let Some(run) = self.by_handle.remove(&handle) else {
+                continue;
+            };
             let request = (run.user.clone(), run.request_id.clone());
-            if self.by_request.get(&request).is_some_and(|newest| *newest == handle) {
+            if self
+                .by_request
+                .get(&request)
+                .is_some_and(|newest| *newest == handle)
+            {
                 self.by_request.remove(&request);
             }
         }

@@ -84,7 +84,11 @@ fn check_role(user: &User, role: Option<&str>) -> Result<(), Refusal> {
 
 /// Runs the statement on a thread of its own, so that it goes on when the client goes away.
 fn start(server: &Server, submission: Submission, run: Arc<Run>, ending: Ending) {
-    let (engine, runs, tracked) = (server.engine.clone(), server.runs.clone(), server.statements.token());
+    let (engine, runs, tracked) = (
+        server.engine.clone(),
+        server.runs.clone(),
+        server.statements.token(),
+    );
     let runtime = Handle::current();
     let work = move || {
         let outcome = runtime.block_on(execute(&engine, submission, &run, &runs));
@@ -113,7 +117,11 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let run = find(&server, &headers, &handle)?;
-    Ok(answer::to_get(&run, run.outcome().as_deref(), query.partition.as_deref()))
+    Ok(answer::to_get(
+        &run,
+        run.outcome().as_deref(),
+        query.partition.as_deref(),
+    ))
 }
 
 async fn cancel(
@@ -129,5 +137,8 @@ async fn cancel(
 
 fn find(server: &Server, headers: &HeaderMap, handle: &str) -> Result<Arc<Run>, Refusal> {
     let user = auth::authenticate(headers, &server.account, &server.engine)?;
-    server.runs.find(&user.name, handle).ok_or_else(|| Refusal::UnknownHandle(handle.to_owned()))
+    server
+        .runs
+        .find(&user.name, handle)
+        .ok_or_else(|| Refusal::UnknownHandle(handle.to_owned()))
 }

@@ -44,11 +44,19 @@ impl Query {
     }
 
     pub(super) fn mode(&self) -> Mode {
-        if self.r#async.unwrap_or(false) { Mode::Asynchronous } else { Mode::Synchronous }
+        if self.r#async.unwrap_or(false) {
+            Mode::Asynchronous
+        } else {
+            Mode::Synchronous
+        }
     }
 
     pub(super) fn nulls(&self) -> Nulls {
-        if self.nullable.unwrap_or(true) { Nulls::Null } else { Nulls::Text }
+        if self.nullable.unwrap_or(true) {
+            Nulls::Null
+        } else {
+            Nulls::Text
+        }
     }
 }
 
@@ -108,9 +116,15 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Submission, Refus
         },
     };
     Ok(Submission {
-        statement: body.statement.filter(|sql| !sql.trim().is_empty()).ok_or(Refusal::EmptyStatement)?,
+        statement: body
+            .statement
+            .filter(|sql| !sql.trim().is_empty())
+            .ok_or(Refusal::EmptyStatement)?,
         count,
-        timeout: body.timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        timeout: body
+            .timeout
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs),
         database: body.database,
         schema: body.schema,
         warehouse: body.warehouse,
@@ -121,8 +135,13 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Submission, Refus
 }
 
 fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    let essence = content_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    essence
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/json")
 }
 
 fn parameter_text(value: Value) -> Option<String> {

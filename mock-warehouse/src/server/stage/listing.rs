@@ -35,7 +35,9 @@ pub(super) fn page(mut objects: Vec<(String, ObjectMeta)>, wanted: &Wanted<'_>) 
     let mut page = Page::default();
     let mut last = None;
     for (key, object) in objects {
-        let Some(rest) = key.strip_prefix(wanted.prefix) else { continue };
+        let Some(rest) = key.strip_prefix(wanted.prefix) else {
+            continue;
+        };
         let folded = folded(&key, rest, wanted.delimiter);
         let name = folded.clone().unwrap_or_else(|| key.clone());
         if name.as_str() <= wanted.after || page.common_prefixes.contains(&name) {
@@ -79,7 +81,9 @@ mod tests {
             e_tag: None,
             version: None,
         };
-        keys.iter().map(|key| ((*key).to_owned(), object(key))).collect()
+        keys.iter()
+            .map(|key| ((*key).to_owned(), object(key)))
+            .collect()
     }
 
     fn keys(page: &Page) -> Vec<&str> {
@@ -88,22 +92,31 @@ mod tests {
 
     #[test]
     fn a_prefix_need_not_end_at_a_slash() {
-        let page = page(objects(&["run/part-10", "run/part-1", "other/part-1"]), &Wanted {
-            prefix: "run/part-1",
-            ..Wanted::default()
-        });
+        let page = page(
+            objects(&["run/part-10", "run/part-1", "other/part-1"]),
+            &Wanted {
+                prefix: "run/part-1",
+                ..Wanted::default()
+            },
+        );
         assert_eq!(keys(&page), ["run/part-1", "run/part-10"]);
     }
 
     #[test]
     fn a_delimiter_folds_deeper_keys_into_one_prefix() {
-        let page = page(objects(&["a/x", "a/b/1", "a/b/2"]), &Wanted {
-            prefix: "a/",
-            delimiter: "/",
-            ..Wanted::default()
-        });
+        let page = page(
+            objects(&["a/x", "a/b/1", "a/b/2"]),
+            &Wanted {
+                prefix: "a/",
+                delimiter: "/",
+                ..Wanted::default()
+            },
+        );
         assert_eq!(keys(&page), ["a/x"]);
-        assert_eq!(page.common_prefixes.into_iter().collect::<Vec<_>>(), ["a/b/"]);
+        assert_eq!(
+            page.common_prefixes.into_iter().collect::<Vec<_>>(),
+            ["a/b/"]
+        );
     }
 
     #[test]
@@ -112,7 +125,15 @@ mod tests {
         let mut seen = Vec::new();
         let mut after = String::new();
         loop {
-            let page = page(objects(&all), &Wanted { delimiter: "/", after: &after, most: Some(1), ..Wanted::default() });
+            let page = page(
+                objects(&all),
+                &Wanted {
+                    delimiter: "/",
+                    after: &after,
+                    most: Some(1),
+                    ..Wanted::default()
+                },
+            );
             seen.extend(keys(&page).into_iter().map(str::to_owned));
             seen.extend(page.common_prefixes);
             match page.next {

@@ -27,7 +27,10 @@ pub(crate) struct StageAccess {
 /// The endpoint over `files`, whose keys are `<bucket>/<key>`.
 pub(super) fn service(files: Arc<dyn ObjectStore>, access: &StageAccess) -> S3Service {
     let mut builder = S3ServiceBuilder::new(StageFiles::new(files, access.buckets.clone()));
-    builder.set_auth(SimpleAuth::from_single(&access.access_key, access.secret_key.as_str()));
+    builder.set_auth(SimpleAuth::from_single(
+        &access.access_key,
+        access.secret_key.as_str(),
+    ));
     builder.build()
 }
 

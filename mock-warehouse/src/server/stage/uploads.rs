@@ -33,7 +33,11 @@ impl Uploads {
 
     /// The object that the listed parts make up. The upload stays open until [`Self::end`], so that a completion can
     /// be sent again.
-    pub(super) fn assemble(&self, id: &str, numbers: impl IntoIterator<Item = i32>) -> S3Result<PutPayload> {
+    pub(super) fn assemble(
+        &self,
+        id: &str,
+        numbers: impl IntoIterator<Item = i32>,
+    ) -> S3Result<PutPayload> {
         let open = self.open();
         let parts = open.get(id).ok_or_else(|| s3_error!(NoSuchUpload))?;
         let mut chunks = Vec::new();
@@ -50,6 +54,8 @@ impl Uploads {
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Parts>> {
-        self.open.lock().expect("no code panics while it holds the open uploads")
+        self.open
+            .lock()
+            .expect("no code panics while it holds the open uploads")
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
@@ -90,11 +91,7 @@ fn start_log() {
 
 async fn run(arguments: &Arguments) -> Result<()> {
     let config = config(arguments)?;
-    let warehouse = MockWarehouse::open(config)
-        .with_context(|| "the warehouse cannot start".to_owned())
-        .map_err(|error| {
-            anyhow!("{error:#}\nhint: --data names the folder; without it data stays in memory")
-        })?;
+    let warehouse = MockWarehouse::open(config).context("the warehouse cannot start")?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
             "port {} is in use on {}\nhint: end the process that holds it, or choose another with --listen",
@@ -106,16 +103,19 @@ async fn run(arguments: &Arguments) -> Result<()> {
     print_banner(arguments, listener.local_addr()?);
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
-    let stopping = stop.clone();
-    let watch = async move {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+    let mut serving = pin!(warehouse.serve(listener, stop.clone()));
+    let served = tokio::select! {
+        served = &mut serving => served,
+        _ = tokio::signal::ctrl_c() => {
+            stop.cancel();
+            serving.await
         }
-        stopping.cancel();
+        _ = terminate.recv() => {
+            stop.cancel();
+            serving.await
+        }
     };
-    let (served, ()) = tokio::join!(warehouse.serve(listener, stop), watch);
-    served.context("serving")
+    served.context("serving failed")
 }
 
 fn config(arguments: &Arguments) -> Result<Config> {

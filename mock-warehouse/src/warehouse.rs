@@ -148,8 +148,8 @@ impl MockWarehouse {
                     .iter()
                     .map(|key| key.as_base64().to_owned())
                     .collect(),
-                default_role: Some(user.role.clone()),
-                roles: vec![user.role.clone()],
+                default_role: Some(user.role.to_uppercase()),
+                roles: vec![user.role.to_uppercase()],
             });
             registered.map_err(|source| StartError::User {
                 name: user.name.clone(),

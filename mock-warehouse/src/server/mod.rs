@@ -18,7 +18,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +61,7 @@ impl Server {
         let stage = stage::service(self.engine.stage_files(), access);
         Router::new()
             .merge(statements::routes())
+            .route("/api/{*unknown}", any(async || StatusCode::NOT_FOUND))
             .route("/health", get(async || StatusCode::OK))
             .fallback(async move |request: Request| stage::answer(stage.clone(), request).await)
             .layer(middleware::from_fn(log))

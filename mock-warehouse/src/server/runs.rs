@@ -13,7 +13,7 @@ use super::result::{Nulls, ResultSet};
 use crate::engine::SqlError;
 
 /// The service keeps results for 24 hours; a process that runs for days needs a bound in memory instead.
-const KEPT_RUNS: usize = 10_000;
+const KEPT_RUNS: usize = 5_000;
 
 /// How a statement ended.
 #[derive(Debug)]

@@ -1,8 +1,12 @@
 //! Statements that do not run to their end.
 
+use axum::http::header;
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::Warehouse;
+use crate::support::{Warehouse, token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_statement_changes_nothing_and_says_so() {
@@ -101,5 +105,34 @@ async fn a_run_time_error_of_an_asynchronous_statement_is_code_and_message_only(
     assert_eq!(
         ended.body(),
         json!({"code": "100051", "message": "Division by zero"})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_cancels_what_runs() {
+    let warehouse = Warehouse::new().await;
+    let lock = warehouse.locked_table().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "http://{}/api/v2/statements?async=true",
+        listener.local_addr().unwrap()
+    );
+    let stop = CancellationToken::new();
+    let mut server = JoinSet::new();
+    server.spawn(warehouse.warehouse.clone().serve(listener, stop.clone()));
+    let body = json!({"statement": "UPDATE DB.S.locked SET n = 9"}).to_string();
+    let request = reqwest::Client::new().post(url).bearer_auth(token());
+    let sent = request
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .send()
+        .await;
+    assert_eq!(sent.unwrap().status(), 202);
+    stop.cancel();
+    server.join_next().await.unwrap().unwrap().unwrap();
+    lock.release().await;
+    assert_eq!(
+        warehouse.sql("SELECT n FROM locked").await.data(),
+        json!([["0"]])
     );
 }

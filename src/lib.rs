@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod clean;
+pub mod commands;
 pub mod config;
 pub mod generate;
 pub mod gold;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `sluicebox` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sluicebox::commands::main()
+}

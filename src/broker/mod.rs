@@ -6,6 +6,7 @@ mod client;
 mod consumer;
 mod error;
 pub mod load;
+pub mod mock;
 mod position;
 mod producer;
 mod reader;

@@ -57,7 +57,10 @@ impl PartitionReader {
             ])
             .create()
             .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
-        Ok(Self { consumer, kafka: kafka.clone() })
+        Ok(Self {
+            consumer,
+            kafka: kafka.clone(),
+        })
     }
 
     /// All partitions of a topic, with what each holds.
@@ -69,18 +72,30 @@ impl PartitionReader {
             .consumer
             .fetch_metadata(None, CALL_TIMEOUT)
             .map_err(|error| self.kafka.unavailable("a request for metadata", error))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic && !found.partitions().is_empty());
-        let found = found.ok_or_else(|| BrokerError::MissingTopic { topic: topic.to_owned() })?;
+        let found = metadata
+            .topics()
+            .iter()
+            .find(|found| found.name() == topic && !found.partitions().is_empty());
+        let found = found.ok_or_else(|| BrokerError::MissingTopic {
+            topic: topic.to_owned(),
+        })?;
         found
             .partitions()
             .iter()
             .map(|partition| {
-                let partition = Partition { topic: topic.to_owned(), number: partition.id() };
+                let partition = Partition {
+                    topic: topic.to_owned(),
+                    number: partition.id(),
+                };
                 let (low, high) = self
                     .consumer
                     .fetch_watermarks(topic, partition.number, CALL_TIMEOUT)
                     .map_err(|error| self.kafka.unavailable("watermarks", error))?;
-                Ok(Held { partition, low: NextOffset::at(low), high: NextOffset::at(high) })
+                Ok(Held {
+                    partition,
+                    low: NextOffset::at(low),
+                    high: NextOffset::at(high),
+                })
             })
             .collect()
     }
@@ -92,7 +107,10 @@ impl PartitionReader {
     pub fn assign(&self, starts: &[(Partition, NextOffset)]) -> Result<(), BrokerError> {
         positions_of(starts)
             .and_then(|positions| self.consumer.assign(&positions))
-            .map_err(|source| BrokerError::Fatal { call: "an assignment", source })
+            .map_err(|source| BrokerError::Fatal {
+                call: "an assignment",
+                source,
+            })
     }
 
     /// Hands out what comes, in the order of each partition, until there were `most` or `wait` is over.
@@ -116,7 +134,13 @@ impl PartitionReader {
                     }
                 }
                 Some(Err(error)) if is_passing(&error) => {}
-                Some(Err(source)) => return Err(BrokerError::Fatal { call: "a read", source }.into()),
+                Some(Err(source)) => {
+                    return Err(BrokerError::Fatal {
+                        call: "a read",
+                        source,
+                    }
+                    .into());
+                }
                 None if left.is_zero() => break,
                 None => {}
             }
@@ -126,13 +150,25 @@ impl PartitionReader {
 
     /// The event of an end names no topic: the positions of all partitions of that number.
     fn reached(&self, number: i32) -> Result<Vec<(Partition, NextOffset)>, BrokerError> {
-        let positions = self.consumer.position().map_err(|source| BrokerError::Fatal { call: "a position", source })?;
+        let positions = self
+            .consumer
+            .position()
+            .map_err(|source| BrokerError::Fatal {
+                call: "a position",
+                source,
+            })?;
         let mut reached = Vec::new();
         for element in positions.elements() {
             if let Offset::Offset(offset) = element.offset()
                 && element.partition() == number
             {
-                reached.push((Partition { topic: element.topic().to_owned(), number }, NextOffset::at(offset)));
+                reached.push((
+                    Partition {
+                        topic: element.topic().to_owned(),
+                        number,
+                    },
+                    NextOffset::at(offset),
+                ));
             }
         }
         Ok(reached)
@@ -145,7 +181,10 @@ impl PartitionReader {
     pub fn publish(&self, positions: &[(Partition, NextOffset)]) -> Result<(), BrokerError> {
         positions_of(positions)
             .and_then(|positions| self.consumer.commit(&positions, CommitMode::Async))
-            .map_err(|error| self.kafka.unavailable("a commit of the group's offsets", error))
+            .map_err(|error| {
+                self.kafka
+                    .unavailable("a commit of the group's offsets", error)
+            })
     }
 }
 

@@ -84,6 +84,10 @@ pub struct GenerateArgs {
         allow_negative_numbers = true
     )]
     pub missing_id: Ratio,
+
+    /// No lines of progress and no summary on stderr
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// Flags that make no sense together. The command exits with 2 for it, as it does for a wrong value.

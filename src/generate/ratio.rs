@@ -15,6 +15,11 @@ pub struct Ratio(f64);
 pub struct InvalidRatio;
 
 impl Ratio {
+    /// None of them.
+    pub const ZERO: Self = Self(0.0);
+    /// One in four, as many as the reference producer spoils.
+    pub const QUARTER: Self = Self(0.25);
+
     /// Checks that `share` is a number from 0 to 1.
     ///
     /// # Errors

@@ -117,7 +117,8 @@ struct Generator {
     pace: Pace,
     limit: Option<Duration>,
     output: Output,
-    progress: Progress,
+    /// None when nothing is to be said.
+    progress: Option<Progress>,
 }
 
 impl Generator {
@@ -131,7 +132,7 @@ impl Generator {
             pace: Pace::new(args.events_per_second()),
             limit: args.duration,
             output,
-            progress: Progress::default(),
+            progress: (!args.quiet).then(Progress::default),
         }
     }
 
@@ -141,7 +142,9 @@ impl Generator {
         let mut outcome = Taken::Yes;
         while outcome != Taken::Closed && self.events.peek().is_some() {
             let elapsed = started.elapsed();
-            self.progress.report(elapsed, || self.output.counts());
+            if let Some(progress) = &mut self.progress {
+                progress.report(elapsed, || self.output.counts());
+            }
             if stop.is_cancelled() || self.limit.is_some_and(|limit| elapsed >= limit) {
                 break;
             }
@@ -166,7 +169,7 @@ impl Generator {
             elapsed: started.elapsed(),
             options: self.options,
         };
-        if outcome != Taken::Closed {
+        if outcome != Taken::Closed && self.progress.is_some() {
             eprintln!("{summary}");
         }
         Ok(summary)

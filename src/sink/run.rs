@@ -23,6 +23,8 @@ const BEFORE_NEXT_TRY: Duration = Duration::from_secs(5);
 /// What the loop has to tell a status page.
 #[derive(Debug)]
 pub enum Progress<'a> {
+    /// The partitions are taken over; reading begins.
+    Started,
     /// Rows were loaded.
     Flushed(&'a Flushed),
     /// A load failed for a passing reason, and will be tried again.
@@ -59,6 +61,7 @@ pub fn run(
     report: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), RunError> {
     start(&mut sink, reader, runtime)?;
+    report(Progress::Started);
     while !stop.is_cancelled() {
         reader.poll(MOST_AT_ONCE, LONGEST_POLL, |met| match met {
             Met::Record(record) => push(&mut sink, &record),

@@ -12,6 +12,6 @@ mod sql_type;
 mod text;
 
 pub use error::{OpenError, SqlError};
-pub use grid::{Grid, GridColumn, Stats, StatementKind};
+pub use grid::{Grid, GridColumn, StatementKind, Stats};
 pub use session::{Binding, Bindings, Session, SessionContext, StageEncryption, StageLocation};
 pub use shared::{Engine, User};

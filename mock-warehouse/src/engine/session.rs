@@ -77,7 +77,12 @@ impl Session {
     /// Runs one statement. Dropping the future cancels it; the transaction then stays as it was before.
     pub async fn execute(&mut self, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
         let _ = (sql, bindings);
-        std::future::ready(Err(SqlError::new("000002", "0A000", "Unsupported feature 'SQL'."))).await
+        std::future::ready(Err(SqlError::new(
+            "000002",
+            "0A000",
+            "Unsupported feature 'SQL'.",
+        )))
+        .await
     }
 
     /// Whether a transaction is open.
@@ -88,7 +93,11 @@ impl Session {
     /// Where the named stage (`@stage`, `@db.schema.stage/path`: the path is ignored) keeps its files.
     /// Asks for the privilege to write into it.
     pub fn stage(&self, name: &str) -> Result<StageLocation, SqlError> {
-        Err(SqlError::new("002003", "02000", format!("Stage '{name}' does not exist or not authorized.")))
+        Err(SqlError::new(
+            "002003",
+            "02000",
+            format!("Stage '{name}' does not exist or not authorized."),
+        ))
     }
 
     /// What is current now: role, database, schema, warehouse, parameters.

@@ -1,0 +1,133 @@
+//! What the pipeline writes to: its topics and its warehouse tables, as the configuration names them.
+
+use anyhow::Context;
+
+use crate::broker::TopicSpec;
+use crate::config::Config;
+use crate::sink::load::Objects;
+use crate::sink::stage::Stage;
+use crate::sink::table::{Kind, TargetTable};
+use crate::sink::{Limits, Sink, control::ControlTable};
+use crate::sql::{Pipeline, SqlType};
+use crate::warehouse::setup::{TableContract, check_declared, declared_tables};
+use crate::warehouse::{self, Client};
+
+/// The control table of the loads; the pipeline's scripts declare it.
+const CONTROL: &str = "SLUICEBOX_CONTROL";
+/// The file format of the staged files; the pipeline's scripts declare it.
+const FILE_FORMAT: &str = "SLUICEBOX_PARQUET";
+/// The technical column of an upserted table.
+const VERSION: &str = "SLUICEBOX_VERSION";
+
+/// The largest raw record that a topic of ours takes, twice that and 64 KiB for rejected_events.
+const RAW_BYTES: usize = 1_048_588;
+const REJECTED_BYTES: usize = 2 * RAW_BYTES + (64 << 10);
+
+/// The topics of a pipeline.
+pub(super) fn topics(config: &Config, pipeline: &Pipeline) -> Vec<TopicSpec> {
+    let spec = |name: &str, settings| TopicSpec {
+        name: name.to_owned(),
+        partitions: config.topics.partitions.cast_signed(),
+        replication: i32::from(config.topics.replication),
+        settings,
+    };
+    let mut topics = vec![
+        spec(&config.topics.raw, Vec::new()),
+        spec(&config.topics.clean, Vec::new()),
+        spec(
+            &config.topics.rejected,
+            vec![("max.message.bytes", REJECTED_BYTES.to_string())],
+        ),
+    ];
+    // What has left the state leaves the topic by time; 41 days are a day more than the longest `keep`.
+    let retention = (41_u64 * 24 * 3600 * 1000).to_string();
+    topics.extend(pipeline.gold.iter().map(|table| {
+        let settings = vec![
+            ("cleanup.policy", "compact,delete".to_owned()),
+            ("retention.ms", retention.clone()),
+        ];
+        spec(&table.name, settings)
+    }));
+    topics
+}
+
+/// The tables that the sink fills.
+pub(super) fn targets(config: &Config, pipeline: &Pipeline) -> anyhow::Result<Vec<TargetTable>> {
+    let mut tables = vec![TargetTable::append(
+        &config.sink.clean_table,
+        &config.topics.clean,
+        pipeline.clean.columns().to_vec(),
+    )?];
+    for gold in &pipeline.gold {
+        let columns = gold.query.columns();
+        let key: Vec<&str> = gold
+            .query
+            .key()
+            .iter()
+            .map(|at| columns[*at].name.as_str())
+            .collect();
+        tables.push(TargetTable::upsert(
+            &gold.name,
+            &gold.name,
+            columns.to_vec(),
+            &key,
+        )?);
+    }
+    Ok(tables)
+}
+
+/// What the warehouse's tables have to take.
+pub(super) fn contracts(tables: &[TargetTable]) -> Vec<TableContract> {
+    let contract = |table: &TargetTable| {
+        let columns = table
+            .columns()
+            .iter()
+            .map(|column| (column.name.to_uppercase(), column.sql_type.warehouse()));
+        let version = matches!(table.kind(), Kind::Upsert { .. })
+            .then(|| (VERSION.to_owned(), SqlType::BigInt.warehouse()));
+        TableContract {
+            name: table.name().to_owned(),
+            columns: columns.chain(version).collect(),
+        }
+    };
+    let control = ["TOPIC", "PARTITION_ID", "NEXT_OFFSET", "FENCE", "LOADS"].map(|name| {
+        let sql_type = match name {
+            "TOPIC" => "VARCHAR",
+            "PARTITION_ID" => "NUMBER(10,0)",
+            _ => "NUMBER(19,0)",
+        };
+        (name.to_owned(), sql_type.to_owned())
+    });
+    let control = TableContract {
+        name: CONTROL.to_owned(),
+        columns: control.to_vec(),
+    };
+    tables.iter().map(contract).chain([control]).collect()
+}
+
+/// Compares what will be written with what the pipeline's scripts declare; no warehouse is asked.
+pub(super) fn check_scripts(pipeline: &Pipeline, tables: &[TargetTable]) -> anyhow::Result<()> {
+    let declared = declared_tables(&pipeline.folder.join("warehouse"))?;
+    Ok(check_declared(&declared, &contracts(tables))?)
+}
+
+/// The sink, with its client and its stage; nothing is sent yet.
+pub(super) fn sink(config: &Config, tables: Vec<TargetTable>) -> anyhow::Result<Sink> {
+    config.require_warehouse()?;
+    let warehouse = warehouse::Config::from(&config.warehouse);
+    let client = Client::new(&warehouse, &warehouse.read_key()?)?;
+    let stage = Stage::open(&warehouse.stage_url, &warehouse.stage_properties)
+        .map_err(|error| anyhow::anyhow!("{error}\nhint: {}", error.hint()))
+        .context("opening the stage")?;
+    let objects = Objects {
+        control: ControlTable::new(CONTROL),
+        stage: warehouse.stage.to_uppercase(),
+        file_format: FILE_FORMAT.to_owned(),
+    };
+    let limits = Limits {
+        interval: config.sink.flush_interval,
+        rows: config.sink.flush_rows,
+        bytes: usize::try_from(config.sink.flush_bytes.bytes()).unwrap_or(usize::MAX),
+    };
+    Ok(Sink::new(client, stage, objects, limits, tables))
+}

@@ -134,9 +134,9 @@ impl Warehouse {
         let warehouse = MockWarehouse::open(config).unwrap();
         let mut admin = warehouse.engine().admin();
         for sql in [
-            "CREATE DATABASE DB".to_owned(),
-            "CREATE SCHEMA DB.S".to_owned(),
-            "CREATE WAREHOUSE WH".to_owned(),
+            "CREATE DATABASE IF NOT EXISTS DB".to_owned(),
+            "CREATE SCHEMA IF NOT EXISTS DB.S".to_owned(),
+            "CREATE WAREHOUSE IF NOT EXISTS WH".to_owned(),
             format!("GRANT USAGE ON WAREHOUSE WH TO ROLE {ROLE}"),
             format!("GRANT USAGE ON DATABASE DB TO ROLE {ROLE}"),
             format!("GRANT USAGE, CREATE TABLE ON SCHEMA DB.S TO ROLE {ROLE}"),

@@ -34,3 +34,6 @@ pub use error::{OpenError, SqlError};
 pub use grid::{Grid, GridColumn, Stats, StatementKind};
 pub use session::{Binding, Bindings, Session, SessionContext, StageEncryption, StageLocation};
 pub use shared::{Engine, User};
+
+#[cfg(test)]
+mod tests;

@@ -161,7 +161,7 @@ impl<'a> Resolver<'a> {
         let resolved = inner.resolve(&mut query);
         self.sources = inner.sources;
         resolved?;
-        Rewriter::new(self.constants, &[]).rewrite(&mut query, &normalized.titles)?;
+        Rewriter::new(self.constants, &[]).name_columns(&mut query, &normalized.titles);
         let mut alias = alias.unwrap_or_else(|| alias_of(found.name(), &[]));
         if alias.columns.is_empty() {
             alias.columns = column_names(&view.columns);

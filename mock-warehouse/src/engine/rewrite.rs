@@ -70,7 +70,8 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Gives each column of the outermost SELECT a name of its own.
-    fn name_columns(&mut self, query: &mut Query, titles: &[String]) {
+    pub(crate) fn name_columns(&mut self, query: &mut Query, titles: &[String]) {
+        let alone = matches!(query.body.as_ref(), SetExpr::Select(_));
         let mut body = query.body.as_mut();
         let select = loop {
             match body {
@@ -104,6 +105,7 @@ impl<'a> Rewriter<'a> {
                 self.names.insert(name.clone(), title);
             }
             taken.push(name.clone());
+            let expression = if alone { measured(expression) } else { expression };
             *item = SelectItem::ExprWithAlias {
                 expr: expression,
                 alias: quoted(&name),
@@ -189,6 +191,20 @@ const STAGED_VALUE: &str = "sf_cast_staged";
 
 fn staged_value(function: datafusion::sql::sqlparser::ast::Function) -> Expr {
     sql_functions::arguments(&function).map_or_else(|_| null(), |mut arguments| arguments.swap_remove(0))
+}
+
+/// A text literal with its length, as a grid shows it.
+fn measured(expression: Expr) -> Expr {
+    match &expression {
+        Expr::Value(literal) => match &literal.value {
+            Value::SingleQuotedString(value) => {
+                let length = value.chars().count();
+                cast(expression, &format!("VARCHAR({length})"))
+            }
+            _ => expression,
+        },
+        _ => expression,
+    }
 }
 
 /// The type of a cast: a VARCHAR without length is as long as an expression may be.

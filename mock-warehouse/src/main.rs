@@ -100,13 +100,15 @@ async fn run(arguments: &Arguments) -> Result<()> {
         ),
         _ => anyhow!("cannot listen on {}: {error}\nhint: choose another address with --listen", arguments.listen),
     })?;
+    // Before the banner: whoever has read it may send a signal at once.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     print_banner(arguments, listener.local_addr()?);
     let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
     let mut serving = pin!(warehouse.serve(listener, stop.clone()));
     let served = tokio::select! {
         served = &mut serving => served,
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupt.recv() => {
             stop.cancel();
             serving.await
         }

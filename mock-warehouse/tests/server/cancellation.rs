@@ -120,7 +120,7 @@ async fn a_server_that_stops_cancels_what_runs() {
     let stop = CancellationToken::new();
     let mut server = JoinSet::new();
     server.spawn(warehouse.warehouse.clone().serve(listener, stop.clone()));
-    let body = json!({"statement": "UPDATE DB.S.locked SET n = 9"}).to_string();
+    let body = json!({"statement": "UPDATE DB.S.locked SET n = 9", "warehouse": "WH"}).to_string();
     let request = reqwest::Client::new().post(url).bearer_auth(token());
     let sent = request
         .header(header::CONTENT_TYPE, "application/json")

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use mock_warehouse::Storage;
 use serde_json::{Value, json};
 
 use crate::support::{Warehouse, config, token};
@@ -204,4 +205,17 @@ async fn an_unknown_handle_is_not_found() {
             (400, "000709".to_owned())
         );
     }
+}
+
+#[tokio::test]
+async fn a_folder_keeps_tables_beyond_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.storage = Storage::Folder(folder.path().to_owned());
+    let first = Warehouse::with(config.clone()).await;
+    first.sql("CREATE TABLE t (n NUMBER)").await.data();
+    first.sql("INSERT INTO t VALUES (1)").await.data();
+    drop(first);
+    let second = Warehouse::with(config).await;
+    assert_eq!(second.sql("SELECT n FROM t").await.data(), json!([["1"]]));
 }

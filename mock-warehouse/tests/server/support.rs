@@ -134,8 +134,10 @@ impl Warehouse {
         let warehouse = MockWarehouse::open(config).unwrap();
         let mut admin = warehouse.engine().admin();
         for sql in [
-            "CREATE DATABASE DB".to_owned(),
-            "CREATE SCHEMA DB.S".to_owned(),
+            "CREATE DATABASE IF NOT EXISTS DB".to_owned(),
+            "CREATE SCHEMA IF NOT EXISTS DB.S".to_owned(),
+            "CREATE WAREHOUSE IF NOT EXISTS WH".to_owned(),
+            format!("GRANT USAGE ON WAREHOUSE WH TO ROLE {ROLE}"),
             format!("GRANT USAGE ON DATABASE DB TO ROLE {ROLE}"),
             format!("GRANT USAGE, CREATE TABLE ON SCHEMA DB.S TO ROLE {ROLE}"),
         ] {
@@ -165,7 +167,8 @@ impl Warehouse {
 
     /// `POST /api/v2/statements<query>` with the role, database and schema set unless the body sets them.
     pub(crate) async fn post(&self, query: &str, body: Value) -> Answer {
-        let mut whole = json!({"role": ROLE, "database": "DB", "schema": "S", "timeout": 60});
+        let mut whole = json!({"role": ROLE, "warehouse": "WH", "database": "DB", "schema": "S",
+            "timeout": 60});
         whole
             .as_object_mut()
             .unwrap()
@@ -223,10 +226,15 @@ impl Warehouse {
 
     /// A table DB.S.LOCKED with one row, n = 0, that somebody else has locked.
     pub(crate) async fn locked_table(&self) -> Lock {
-        self.sql("CREATE TABLE locked (n NUMBER)").await.data();
-        self.sql("INSERT INTO locked VALUES (0)").await.data();
         let mut holder = self.warehouse.engine().admin();
-        for sql in ["BEGIN", "UPDATE DB.S.locked SET n = n"] {
+        for sql in [
+            "USE WAREHOUSE WH",
+            "CREATE TABLE DB.S.locked (n NUMBER)",
+            "INSERT INTO DB.S.locked VALUES (0)",
+            "GRANT SELECT, UPDATE ON TABLE DB.S.locked TO ROLE KAFKA_LOADER",
+            "BEGIN",
+            "UPDATE DB.S.locked SET n = n",
+        ] {
             holder.execute(sql, &Bindings::new()).await.unwrap();
         }
         Lock { holder }

@@ -48,7 +48,12 @@ pub(crate) fn kind(cursor: &mut Cursor) -> Result<Kind, SqlError> {
     Err(cursor.unexpected())
 }
 
-async fn create(work: &mut Work, cursor: &mut Cursor, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+async fn create(
+    work: &mut Work,
+    cursor: &mut Cursor,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let replace = cursor.accept("OR REPLACE");
     for word in ["TRANSIENT", "SECURE", "TEMPORARY", "TEMP"] {
         if cursor.accept(word) && word.starts_with("TEMP") {
@@ -71,7 +76,15 @@ async fn create(work: &mut Work, cursor: &mut Cursor, sql: &str, bindings: &Bind
     cursor.end()?;
     let body = body(work, kind, &properties)?;
     let comment = property(&properties, "COMMENT").unwrap_or_default();
-    let created = put(work, &key, Object { comment, ..work.object(body) }, replace, keep)?;
+    let created = put(
+        work,
+        &key,
+        Object {
+            comment,
+            ..work.object(body)
+        },
+        Existing::of(replace, keep, false),
+    )?;
     if created {
         make_current(work, &key)?;
     }
@@ -97,30 +110,69 @@ impl Work {
     }
 }
 
+/// What is done with an object of that name that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Refuse,
+    Keep,
+    Replace,
+    ReplaceWithGrants,
+}
+
+impl Existing {
+    /// `OR REPLACE`, `IF NOT EXISTS`, `COPY GRANTS`, as a statement says them.
+    pub(crate) fn of(replace: bool, keep: bool, copy_grants: bool) -> Self {
+        match (replace, keep, copy_grants) {
+            (true, _, true) => Self::ReplaceWithGrants,
+            (true, _, false) => Self::Replace,
+            (false, true, _) => Self::Keep,
+            (false, false, _) => Self::Refuse,
+        }
+    }
+}
+
 /// Creates the object if the role may. False when it is there already and that is fine.
-pub(crate) fn put(work: &Work, key: &Key, object: Object, replace: bool, keep: bool) -> Result<bool, SqlError> {
+pub(crate) fn put(
+    work: &Work,
+    key: &Key,
+    object: Object,
+    existing: Existing,
+) -> Result<bool, SqlError> {
     let access = work.access();
     work.shared.change(|catalog| {
         let twin = Key {
-            kind: if key.kind == Kind::Table { Kind::View } else { Kind::Table },
+            kind: if key.kind == Kind::Table {
+                Kind::View
+            } else {
+                Kind::Table
+            },
             path: key.path.clone(),
         };
-        let taken = matches!(key.kind, Kind::Table | Kind::View) && catalog.objects.contains_key(&twin);
+        let taken =
+            matches!(key.kind, Kind::Table | Kind::View) && catalog.objects.contains_key(&twin);
         let exists = catalog.objects.contains_key(key);
-        if exists && keep && access.sees(catalog, key) {
+        if exists && existing == Existing::Keep && access.sees(catalog, key) {
             return Ok(false);
         }
         access.require_create(catalog, key)?;
-        if taken || (exists && !replace) {
+        let replaces = matches!(existing, Existing::Replace | Existing::ReplaceWithGrants);
+        if taken || (exists && !replaces) {
             return Err(SqlError::new(
                 "002002",
                 "42710",
-                format!("SQL compilation error:\nObject '{}' already exists.", key.name()),
+                format!(
+                    "SQL compilation error:\nObject '{}' already exists.",
+                    key.name()
+                ),
             ));
         }
         if exists {
             access.require_ownership(catalog, key)?;
+            let grants = catalog.grants.clone();
             catalog.remove(key);
+            if existing == Existing::ReplaceWithGrants {
+                catalog.grants = grants;
+            }
         }
         catalog.objects.insert(key.clone(), object);
         if key.kind == Kind::Database {
@@ -150,7 +202,10 @@ fn make_current(work: &mut Work, key: &Key) -> Result<(), SqlError> {
 }
 
 fn property(properties: &Properties, name: &str) -> Option<String> {
-    properties.get(name).and_then(Property::text).map(str::to_owned)
+    properties
+        .get(name)
+        .and_then(Property::text)
+        .map(str::to_owned)
 }
 
 fn listed(properties: &Properties, name: &str, key: &str) -> Option<String> {
@@ -162,7 +217,9 @@ fn listed(properties: &Properties, name: &str, key: &str) -> Option<String> {
 
 fn body(work: &Work, kind: Kind, properties: &Properties) -> Result<Body, SqlError> {
     Ok(match kind {
-        Kind::Role => Body::Role { roles: BTreeSet::new() },
+        Kind::Role => Body::Role {
+            roles: BTreeSet::new(),
+        },
         Kind::User => {
             let mut user = UserBody::default();
             set_user(&mut user, properties);
@@ -170,7 +227,8 @@ fn body(work: &Work, kind: Kind, properties: &Properties) -> Result<Body, SqlErr
         }
         Kind::Stage => Body::Stage(stage(work, properties)?),
         Kind::FileFormat => Body::FileFormat {
-            parquet: property(properties, "TYPE").is_some_and(|name| name.eq_ignore_ascii_case("PARQUET")),
+            parquet: property(properties, "TYPE")
+                .is_some_and(|name| name.eq_ignore_ascii_case("PARQUET")),
         },
         _ => Body::Plain,
     })
@@ -185,7 +243,11 @@ fn stage(work: &Work, properties: &Properties) -> Result<Stage, SqlError> {
     }
     let url = property(properties, "URL");
     if url.as_ref().is_some_and(|url| !url.contains("://")) {
-        return Err(SqlError::new("001092", "22023", "SQL compilation error:\ninvalid URL prefix found in the stage"));
+        return Err(SqlError::new(
+            "001092",
+            "22023",
+            "SQL compilation error:\ninvalid URL prefix found in the stage",
+        ));
     }
     let encryption = listed(properties, "ENCRYPTION", "TYPE").unwrap_or_default();
     Ok(Stage {
@@ -211,7 +273,12 @@ fn set_user(user: &mut UserBody, properties: &Properties) {
     }
 }
 
-async fn alter(work: &mut Work, cursor: &mut Cursor, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+async fn alter(
+    work: &mut Work,
+    cursor: &mut Cursor,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let kind = kind(cursor)?;
     if kind == Kind::Table {
         return tables::alter_table(work, sql, bindings).await;
@@ -236,7 +303,9 @@ async fn alter(work: &mut Work, cursor: &mut Cursor, sql: &str, bindings: &Bindi
         let missing = access.missing(catalog, &key);
         let object = catalog.objects.get_mut(&key).ok_or(missing)?;
         if unset {
-            properties.values_mut().for_each(|value| *value = Property::Text(String::new()));
+            properties
+                .values_mut()
+                .for_each(|value| *value = Property::Text(String::new()));
         }
         match &mut object.body {
             Body::User(user) => set_user(user, &properties),

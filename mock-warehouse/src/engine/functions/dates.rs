@@ -14,10 +14,9 @@ use datafusion::{
 };
 
 use super::{
-    Call, any_nullable,
-    cast::timestamps,
-    constant_text, function,
+    Call, any_nullable, constant_text, function,
     text::{instant, nanoseconds, parse_zone},
+    times::timestamps,
     typed,
 };
 use crate::engine::{SqlError, sql_type::SqlType};

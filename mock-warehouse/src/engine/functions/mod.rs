@@ -21,7 +21,9 @@ mod cast;
 mod dates;
 mod json;
 mod number;
+mod rounding;
 mod text;
+mod times;
 
 pub(crate) use json::pretty;
 pub(crate) use text::{decimal, instant, nanoseconds, to_text};
@@ -132,6 +134,7 @@ pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
     let mut functions = Vec::new();
     functions.extend(cast::functions());
     functions.extend(number::functions());
+    functions.extend(rounding::functions());
     functions.extend(dates::functions());
     functions.extend(json::functions());
     functions

@@ -15,7 +15,9 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) fn new(role: &str) -> Self {
-        Self { role: role.to_owned() }
+        Self {
+            role: role.to_owned(),
+        }
     }
 
     /// The role and all that it inherits.
@@ -28,7 +30,12 @@ impl Access {
                 .get(&Key::new(Kind::Role, &[&role]))
                 .map(|object| &object.body)
             {
-                open.extend(roles.iter().filter(|inner| !found.contains(*inner)).cloned());
+                open.extend(
+                    roles
+                        .iter()
+                        .filter(|inner| !found.contains(*inner))
+                        .cloned(),
+                );
             }
             found.insert(role);
         }
@@ -43,7 +50,10 @@ impl Access {
     pub(crate) fn owns(&self, catalog: &Catalog, key: &Key) -> bool {
         let roles = self.roles(catalog);
         roles.contains("ACCOUNTADMIN")
-            || catalog.objects.get(key).is_some_and(|object| roles.contains(&object.owner))
+            || catalog
+                .objects
+                .get(key)
+                .is_some_and(|object| roles.contains(&object.owner))
     }
 
     /// Whether the role has one of the privileges on the object, or owns it.
@@ -72,18 +82,26 @@ impl Access {
 
     fn enters(&self, catalog: &Catalog, key: &Key) -> bool {
         let parents = [(Kind::Database, 1), (Kind::Schema, 2)];
-        parents.iter().filter(|(_, depth)| *depth < key.kind.depth()).all(|(kind, depth)| {
-            let parent = Key {
-                kind: *kind,
-                path: key.path[..*depth].to_vec(),
-            };
-            self.has(catalog, &parent, &["USAGE"])
-        })
+        parents
+            .iter()
+            .filter(|(_, depth)| *depth < key.kind.depth())
+            .all(|(kind, depth)| {
+                let parent = Key {
+                    kind: *kind,
+                    path: key.path[..*depth].to_vec(),
+                };
+                self.has(catalog, &parent, &["USAGE"])
+            })
     }
 
     /// Passes when the role has one of the privileges; "does not exist or not authorized" when it does not even see
     /// the object, "insufficient privileges" when it does.
-    pub(crate) fn require(&self, catalog: &Catalog, key: &Key, privileges: &[&str]) -> Result<(), SqlError> {
+    pub(crate) fn require(
+        &self,
+        catalog: &Catalog,
+        key: &Key,
+        privileges: &[&str],
+    ) -> Result<(), SqlError> {
         if !self.sees(catalog, key) {
             return Err(self.missing(catalog, key));
         }
@@ -104,7 +122,11 @@ impl Access {
         let privilege = format!("CREATE {noun}");
         if key.path.len() > 1 {
             let parent = Key {
-                kind: if key.path.len() == 3 { Kind::Schema } else { Kind::Database },
+                kind: if key.path.len() == 3 {
+                    Kind::Schema
+                } else {
+                    Kind::Database
+                },
                 path: key.path[..key.path.len() - 1].to_vec(),
             };
             if !self.sees(catalog, &parent) {
@@ -113,7 +135,10 @@ impl Access {
             if self.has(catalog, &parent, &[&privilege, "ALL"]) {
                 return Ok(());
             }
-            return Err(insufficient(&parent.kind.title().to_lowercase(), parent.name()));
+            return Err(insufficient(
+                &parent.kind.title().to_lowercase(),
+                parent.name(),
+            ));
         }
         let roles = self.roles(catalog);
         let by_system_role = match key.kind {
@@ -121,10 +146,9 @@ impl Access {
             Kind::Role | Kind::User => roles.contains("USERADMIN"),
             _ => false,
         };
-        let granted = catalog
-            .grants
-            .iter()
-            .any(|grant| grant.on.is_none() && grant.privilege == privilege && roles.contains(&grant.role));
+        let granted = catalog.grants.iter().any(|grant| {
+            grant.on.is_none() && grant.privilege == privilege && roles.contains(&grant.role)
+        });
         if by_system_role || granted || roles.contains("ACCOUNTADMIN") {
             return Ok(());
         }
@@ -175,7 +199,10 @@ impl Access {
                     noun.to_uppercase()
                 ),
             ),
-            _ => ("02000", format!("{noun} '{name}' does not exist or not authorized.")),
+            _ => (
+                "02000",
+                format!("{noun} '{name}' does not exist or not authorized."),
+            ),
         };
         SqlError::new("002003", state, format!("SQL compilation error:\n{text}"))
     }
@@ -186,6 +213,8 @@ pub(crate) fn insufficient(noun: &str, name: &str) -> SqlError {
     SqlError::new(
         "003001",
         "42501",
-        format!("SQL access control error:\nInsufficient privileges to operate on {noun} '{name}'."),
+        format!(
+            "SQL access control error:\nInsufficient privileges to operate on {noun} '{name}'."
+        ),
     )
 }

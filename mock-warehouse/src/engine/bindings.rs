@@ -12,21 +12,31 @@ use super::{
 /// The literal for a placeholder: `?1` is the first `?`, `:1` and `:name` are as they are written.
 pub(crate) fn literal(constants: &Constants, placeholder: &str) -> Result<Expr, SqlError> {
     let key = &placeholder[1..];
-    let binding = constants
-        .bindings
-        .get(key)
-        .or_else(|| constants.bindings.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value));
+    let binding = constants.bindings.get(key).or_else(|| {
+        constants
+            .bindings
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key))
+            .map(|(_, value)| value)
+    });
     let Some(binding) = binding else {
         let position = key
             .parse::<usize>()
             .ok()
             .and_then(|number| constants.placeholders.get(number.saturating_sub(1)));
-        let (line, column) = position.map_or((1, 0), |place| (place.line, place.column.saturating_sub(1)));
-        let shown = if placeholder.starts_with('?') { "?" } else { placeholder };
+        let (line, column) =
+            position.map_or((1, 0), |place| (place.line, place.column.saturating_sub(1)));
+        let shown = if placeholder.starts_with('?') {
+            "?"
+        } else {
+            placeholder
+        };
         return Err(SqlError::new(
             "002049",
             "42601",
-            format!("SQL compilation error: error line {line} at position {column}\nBind variable {shown} not set."),
+            format!(
+                "SQL compilation error: error line {line} at position {column}\nBind variable {shown} not set."
+            ),
         ));
     };
     value_of(binding)
@@ -72,11 +82,25 @@ fn value_of(binding: &Binding) -> Result<Expr, SqlError> {
         }
         "DATE" => {
             let milliseconds: i128 = value.parse().map_err(|_| refuse())?;
-            cast(text(instant(milliseconds * 1_000_000).format("%Y-%m-%d").to_string()), sql_type)
+            cast(
+                text(
+                    instant(milliseconds * 1_000_000)
+                        .format("%Y-%m-%d")
+                        .to_string(),
+                ),
+                sql_type,
+            )
         }
         "TIMESTAMP_NTZ" | "TIMESTAMP_LTZ" => {
             let nanoseconds: i128 = value.parse().map_err(|_| refuse())?;
-            cast(text(instant(nanoseconds).format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()), sql_type)
+            cast(
+                text(
+                    instant(nanoseconds)
+                        .format("%Y-%m-%dT%H:%M:%S%.9fZ")
+                        .to_string(),
+                ),
+                sql_type,
+            )
         }
         _ => text(value.clone()),
     })
@@ -92,7 +116,11 @@ fn fixed(value: &str) -> Option<Expr> {
     }
     let plain: i128 = format!("{whole}{fraction}").parse().ok()?;
     let text = decimal(plain, i8::try_from(fraction.len()).ok()?);
-    let literal = number(if fraction.is_empty() { format!("{text}.") } else { text });
+    let literal = number(if fraction.is_empty() {
+        format!("{text}.")
+    } else {
+        text
+    });
     Some(if value.starts_with('-') {
         Expr::UnaryOp {
             op: UnaryOperator::Minus,

@@ -162,7 +162,9 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) fn batch(&self) -> &RecordBatch {
-        self.rows.as_deref().expect("a part's rows are read before it is used")
+        self.rows
+            .as_deref()
+            .expect("a part's rows are read before it is used")
     }
 }
 
@@ -175,7 +177,14 @@ impl Table {
         let fields: Vec<_> = self
             .columns
             .iter()
-            .map(|column| with_table(column.sql_type.field(&column.name, column.nullable), database, schema, table))
+            .map(|column| {
+                with_table(
+                    column.sql_type.field(&column.name, column.nullable),
+                    database,
+                    schema,
+                    table,
+                )
+            })
             .collect();
         Arc::new(Schema::new(fields))
     }
@@ -262,7 +271,11 @@ impl Catalog {
     }
 
     pub(crate) fn user(&self, login: &str) -> Option<&UserBody> {
-        match &self.objects.get(&Key::new(Kind::User, &[&login.to_uppercase()]))?.body {
+        match &self
+            .objects
+            .get(&Key::new(Kind::User, &[&login.to_uppercase()]))?
+            .body
+        {
             Body::User(user) => Some(user),
             _ => None,
         }
@@ -277,11 +290,13 @@ impl Catalog {
                     && other.path.starts_with(&key.path))
         };
         self.objects.retain(|other, _| !gone(other));
-        self.grants.retain(|grant| !grant.on.as_ref().is_some_and(gone));
+        self.grants
+            .retain(|grant| !grant.on.as_ref().is_some_and(gone));
         if key.kind == Kind::Role {
             self.grants.retain(|grant| grant.role != key.name());
             for object in self.objects.values_mut() {
-                if let Body::Role { roles } | Body::User(UserBody { roles, .. }) = &mut object.body {
+                if let Body::Role { roles } | Body::User(UserBody { roles, .. }) = &mut object.body
+                {
                     roles.remove(key.name());
                 }
             }
@@ -289,7 +304,11 @@ impl Catalog {
     }
 
     /// Changes a table; its parts are shared with the snapshots that others still read.
-    pub(crate) fn change_table(&mut self, key: &Key, change: impl FnOnce(&mut Table)) -> Result<(), SqlError> {
+    pub(crate) fn change_table(
+        &mut self,
+        key: &Key,
+        change: impl FnOnce(&mut Table),
+    ) -> Result<(), SqlError> {
         match self.objects.get_mut(key).map(|object| &mut object.body) {
             Some(Body::Table(table)) => {
                 change(Arc::make_mut(table));
@@ -313,9 +332,16 @@ mod pairs {
         serializer.collect_seq(map)
     }
 
-    pub(super) fn deserialize<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>, D: Deserializer<'de>>(
+    pub(super) fn deserialize<
+        'de,
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    >(
         deserializer: D,
     ) -> Result<BTreeMap<K, V>, D::Error> {
-        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?
+            .into_iter()
+            .collect())
     }
 }

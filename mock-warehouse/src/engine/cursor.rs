@@ -17,7 +17,7 @@ pub(crate) struct Cursor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Property {
     Text(String),
-    List(BTreeMap<String, Property>),
+    List(BTreeMap<String, Self>),
 }
 
 impl Property {
@@ -36,9 +36,17 @@ impl Cursor {
     pub(crate) fn new(sql: &str) -> Result<Self, SqlError> {
         let tokens = text::tokens(sql)?
             .into_iter()
-            .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon | Token::EOF))
+            .filter(|token| {
+                !matches!(
+                    token.token,
+                    Token::Whitespace(_) | Token::SemiColon | Token::EOF
+                )
+            })
             .collect();
-        Ok(Self { tokens, position: 0 })
+        Ok(Self {
+            tokens,
+            position: 0,
+        })
     }
 
     fn peek(&self) -> Option<&Token> {
@@ -55,7 +63,10 @@ impl Cursor {
     /// Takes the words if all of them come next.
     pub(crate) fn accept(&mut self, words: &str) -> bool {
         let count = words.split(' ').count();
-        let all = words.split(' ').enumerate().all(|(offset, word)| self.is_word(offset, word));
+        let all = words
+            .split(' ')
+            .enumerate()
+            .all(|(offset, word)| self.is_word(offset, word));
         if all {
             self.position += count;
         }
@@ -64,7 +75,11 @@ impl Cursor {
 
     /// Takes the words, which have to come next.
     pub(crate) fn expect(&mut self, words: &str) -> Result<(), SqlError> {
-        if self.accept(words) { Ok(()) } else { Err(self.unexpected()) }
+        if self.accept(words) {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     pub(crate) fn accept_token(&mut self, token: &Token) -> bool {
@@ -139,7 +154,10 @@ impl Cursor {
                 self.position += 1;
                 let mut list = BTreeMap::new();
                 while !self.accept_token(&Token::RParen) {
-                    let is_pair = matches!(self.tokens.get(self.position + 1).map(|token| &token.token), Some(Token::Eq));
+                    let is_pair = matches!(
+                        self.tokens.get(self.position + 1).map(|token| &token.token),
+                        Some(Token::Eq)
+                    );
                     if is_pair {
                         let name = self.word()?;
                         self.expect_eq()?;
@@ -164,7 +182,11 @@ impl Cursor {
     }
 
     fn expect_eq(&mut self) -> Result<(), SqlError> {
-        if self.accept_token(&Token::Eq) { Ok(()) } else { Err(self.unexpected()) }
+        if self.accept_token(&Token::Eq) {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     /// Goes back by one token.
@@ -179,7 +201,11 @@ impl Cursor {
 
     /// Nothing may come any more.
     pub(crate) fn end(&self) -> Result<(), SqlError> {
-        if self.peek().is_none() { Ok(()) } else { Err(self.unexpected()) }
+        if self.peek().is_none() {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     /// The error that the next token is.

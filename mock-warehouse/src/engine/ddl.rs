@@ -48,7 +48,12 @@ pub(crate) fn kind(cursor: &mut Cursor) -> Result<Kind, SqlError> {
     Err(cursor.unexpected())
 }
 
-async fn create(work: &mut Work, cursor: &mut Cursor, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+async fn create(
+    work: &mut Work,
+    cursor: &mut Cursor,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let replace = cursor.accept("OR REPLACE");
     for word in ["TRANSIENT", "SECURE", "TEMPORARY", "TEMP"] {
         if cursor.accept(word) && word.starts_with("TEMP") {
@@ -71,7 +76,16 @@ async fn create(work: &mut Work, cursor: &mut Cursor, sql: &str, bindings: &Bind
     cursor.end()?;
     let body = body(work, kind, &properties)?;
     let comment = property(&properties, "COMMENT").unwrap_or_default();
-    let created = put(work, &key, Object { comment, ..work.object(body) }, replace, keep)?;
+    let created = put(
+        work,
+        &key,
+        Object {
+            comment,
+            ..work.object(body)
+        },
+        replace,
+        keep,
+    )?;
     if created {
         make_current(work, &key)?;
     }
@@ -98,14 +112,25 @@ impl Work {
 }
 
 /// Creates the object if the role may. False when it is there already and that is fine.
-pub(crate) fn put(work: &Work, key: &Key, object: Object, replace: bool, keep: bool) -> Result<bool, SqlError> {
+pub(crate) fn put(
+    work: &Work,
+    key: &Key,
+    object: Object,
+    replace: bool,
+    keep: bool,
+) -> Result<bool, SqlError> {
     let access = work.access();
     work.shared.change(|catalog| {
         let twin = Key {
-            kind: if key.kind == Kind::Table { Kind::View } else { Kind::Table },
+            kind: if key.kind == Kind::Table {
+                Kind::View
+            } else {
+                Kind::Table
+            },
             path: key.path.clone(),
         };
-        let taken = matches!(key.kind, Kind::Table | Kind::View) && catalog.objects.contains_key(&twin);
+        let taken =
+            matches!(key.kind, Kind::Table | Kind::View) && catalog.objects.contains_key(&twin);
         let exists = catalog.objects.contains_key(key);
         if exists && keep && access.sees(catalog, key) {
             return Ok(false);
@@ -115,7 +140,10 @@ pub(crate) fn put(work: &Work, key: &Key, object: Object, replace: bool, keep: b
             return Err(SqlError::new(
                 "002002",
                 "42710",
-                format!("SQL compilation error:\nObject '{}' already exists.", key.name()),
+                format!(
+                    "SQL compilation error:\nObject '{}' already exists.",
+                    key.name()
+                ),
             ));
         }
         if exists {
@@ -150,7 +178,10 @@ fn make_current(work: &mut Work, key: &Key) -> Result<(), SqlError> {
 }
 
 fn property(properties: &Properties, name: &str) -> Option<String> {
-    properties.get(name).and_then(Property::text).map(str::to_owned)
+    properties
+        .get(name)
+        .and_then(Property::text)
+        .map(str::to_owned)
 }
 
 fn listed(properties: &Properties, name: &str, key: &str) -> Option<String> {
@@ -162,7 +193,9 @@ fn listed(properties: &Properties, name: &str, key: &str) -> Option<String> {
 
 fn body(work: &Work, kind: Kind, properties: &Properties) -> Result<Body, SqlError> {
     Ok(match kind {
-        Kind::Role => Body::Role { roles: BTreeSet::new() },
+        Kind::Role => Body::Role {
+            roles: BTreeSet::new(),
+        },
         Kind::User => {
             let mut user = UserBody::default();
             set_user(&mut user, properties);
@@ -170,7 +203,8 @@ fn body(work: &Work, kind: Kind, properties: &Properties) -> Result<Body, SqlErr
         }
         Kind::Stage => Body::Stage(stage(work, properties)?),
         Kind::FileFormat => Body::FileFormat {
-            parquet: property(properties, "TYPE").is_some_and(|name| name.eq_ignore_ascii_case("PARQUET")),
+            parquet: property(properties, "TYPE")
+                .is_some_and(|name| name.eq_ignore_ascii_case("PARQUET")),
         },
         _ => Body::Plain,
     })
@@ -185,7 +219,11 @@ fn stage(work: &Work, properties: &Properties) -> Result<Stage, SqlError> {
     }
     let url = property(properties, "URL");
     if url.as_ref().is_some_and(|url| !url.contains("://")) {
-        return Err(SqlError::new("001092", "22023", "SQL compilation error:\ninvalid URL prefix found in the stage"));
+        return Err(SqlError::new(
+            "001092",
+            "22023",
+            "SQL compilation error:\ninvalid URL prefix found in the stage",
+        ));
     }
     let encryption = listed(properties, "ENCRYPTION", "TYPE").unwrap_or_default();
     Ok(Stage {
@@ -211,7 +249,12 @@ fn set_user(user: &mut UserBody, properties: &Properties) {
     }
 }
 
-async fn alter(work: &mut Work, cursor: &mut Cursor, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+async fn alter(
+    work: &mut Work,
+    cursor: &mut Cursor,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let kind = kind(cursor)?;
     if kind == Kind::Table {
         return tables::alter_table(work, sql, bindings).await;
@@ -236,7 +279,9 @@ async fn alter(work: &mut Work, cursor: &mut Cursor, sql: &str, bindings: &Bindi
         let missing = access.missing(catalog, &key);
         let object = catalog.objects.get_mut(&key).ok_or(missing)?;
         if unset {
-            properties.values_mut().for_each(|value| *value = Property::Text(String::new()));
+            properties
+                .values_mut()
+                .for_each(|value| *value = Property::Text(String::new()));
         }
         match &mut object.body {
             Body::User(user) => set_user(user, &properties),

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::{array::UInt64Array, compute::take_record_batch};
 use datafusion::sql::sqlparser::{
     ast::{
-        Assignment, AssignmentTarget, Expr, FromTable, ObjectName, Statement, TableAlias, TableFactor, TableObject,
-        TableWithJoins, UpdateTableFromKind,
+        Assignment, AssignmentTarget, Expr, FromTable, ObjectName, Statement, TableAlias,
+        TableFactor, TableObject, TableWithJoins, UpdateTableFromKind,
     },
     dialect::SnowflakeDialect,
     parser::Parser,
 };
 
 use super::{
-    Bindings, Grid, SqlError, Stats, StatementKind,
+    Bindings, Grid, SqlError, StatementKind, Stats,
     catalog::{Key, Table},
     encode,
     expressions::{null, query, select_of},
@@ -21,7 +21,9 @@ use super::{
     query::{Rows, Scene, parsed, placed},
     resolve::named,
     session::Work,
-    target::{PART, ROW, Target, at, authorized, counter, item, one_batch, places, positional, value_for},
+    target::{
+        PART, ROW, Target, at, authorized, counter, item, one_batch, places, positional, value_for,
+    },
     text,
 };
 
@@ -32,13 +34,22 @@ const FOUND: &str = "@FOUND";
 pub(crate) fn counted(counts: &[(&str, usize)], stats: Stats) -> Grid {
     Grid {
         columns: counts.iter().map(|(name, _)| counter(name)).collect(),
-        rows: vec![counts.iter().map(|(_, count)| Some(count.to_string())).collect()],
+        rows: vec![
+            counts
+                .iter()
+                .map(|(_, count)| Some(count.to_string()))
+                .collect(),
+        ],
         stats: (stats != Stats::default()).then_some(stats),
         kind: StatementKind::Other,
     }
 }
 
-pub(crate) async fn insert(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+pub(crate) async fn insert(
+    work: &mut Work,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let normalized = text::normalize(sql)?;
     let Statement::Insert(insert) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF INSERT"));
@@ -49,7 +60,11 @@ pub(crate) async fn insert(work: &mut Work, sql: &str, bindings: &Bindings) -> R
     if insert.multi_table_insert_type.is_some() {
         return Err(SqlError::unsupported("MULTI-TABLE INSERT"));
     }
-    let privileges: &[&str] = if insert.overwrite { &["INSERT", "DELETE"] } else { &["INSERT"] };
+    let privileges: &[&str] = if insert.overwrite {
+        &["INSERT", "DELETE"]
+    } else {
+        &["INSERT"]
+    };
     let key = authorized(work, name, privileges)?;
     if insert.overwrite {
         return Err(SqlError::unsupported("INSERT OVERWRITE"));
@@ -59,9 +74,16 @@ pub(crate) async fn insert(work: &mut Work, sql: &str, bindings: &Bindings) -> R
     let listed: Vec<usize> = if insert.columns.is_empty() {
         (0..target.table.columns.len()).collect()
     } else {
-        insert.columns.iter().map(|name| target.index_of(&column_name(name))).collect::<Result<_, _>>()?
+        insert
+            .columns
+            .iter()
+            .map(|name| target.index_of(&column_name(name)))
+            .collect::<Result<_, _>>()?
     };
-    let (found, _) = scene.run(*source, Vec::new()).await.map_err(|error| placed(error, sql))?;
+    let (found, _) = scene
+        .run(*source, Vec::new())
+        .await
+        .map_err(|error| placed(error, sql))?;
     if found.schema.fields().len() != listed.len() {
         return Err(SqlError::new(
             "002020",
@@ -87,7 +109,12 @@ pub(crate) async fn insert(work: &mut Work, sql: &str, bindings: &Bindings) -> R
 }
 
 /// The found rows as rows of the table: cast to its types, with defaults in the columns that are not listed.
-async fn imaged(scene: &Scene, table: &Table, listed: &[usize], found: Rows) -> Result<Rows, SqlError> {
+async fn imaged(
+    scene: &Scene,
+    table: &Table,
+    listed: &[usize],
+    found: Rows,
+) -> Result<Rows, SqlError> {
     let mut wanted = query("SELECT 1");
     let select = select_of(&mut wanted);
     select.projection = table
@@ -128,7 +155,10 @@ pub(crate) fn column_name(name: &ObjectName) -> String {
 }
 
 /// The columns that assignments set, and to what.
-pub(crate) fn assigned(target: &Target, assignments: Vec<Assignment>) -> Result<BTreeMap<usize, Expr>, SqlError> {
+pub(crate) fn assigned(
+    target: &Target,
+    assignments: Vec<Assignment>,
+) -> Result<BTreeMap<usize, Expr>, SqlError> {
     let mut values = BTreeMap::new();
     for assignment in assignments {
         let AssignmentTarget::ColumnName(name) = &assignment.target else {
@@ -148,13 +178,20 @@ pub(crate) fn table_of(factor: TableFactor) -> Result<(ObjectName, Option<TableA
 }
 
 /// Locks the table before the statement looks at anything: what it sees is what the last holder has left.
-pub(crate) async fn locked(work: &mut Work, key: &Key) -> Result<super::session::StatementLock, SqlError> {
+pub(crate) async fn locked(
+    work: &mut Work,
+    key: &Key,
+) -> Result<super::session::StatementLock, SqlError> {
     let table = work.view().table(&key.path).map(|table| table.id);
     let id = table.ok_or_else(|| work.access().missing(&work.view(), key))?;
     work.lock(id, key.name()).await
 }
 
-pub(crate) async fn update(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+pub(crate) async fn update(
+    work: &mut Work,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let normalized = text::normalize(sql)?;
     let Statement::Update(update) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF UPDATE"));
@@ -179,7 +216,9 @@ pub(crate) async fn update(work: &mut Work, sql: &str, bindings: &Bindings) -> R
         Some(UpdateTableFromKind::AfterSet(from) | UpdateTableFromKind::BeforeSet(from)) => from,
         None => vec![],
     };
-    let found = affected(&scene, &target, images, from, update.selection).await.map_err(|error| placed(error, sql))?;
+    let found = affected(&scene, &target, images, from, update.selection)
+        .await
+        .map_err(|error| placed(error, sql))?;
     let rows = one_batch(&found)?;
     let mut gone: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
     let mut kept = Vec::new();
@@ -235,7 +274,11 @@ async fn affected(
     Ok(rows)
 }
 
-pub(crate) async fn delete(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+pub(crate) async fn delete(
+    work: &mut Work,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let normalized = text::normalize(sql)?;
     let Statement::Delete(delete) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF DELETE"));

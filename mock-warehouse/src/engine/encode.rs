@@ -25,7 +25,11 @@ pub(crate) fn grid(
         .iter()
         .map(|field| described(field, names.get(field.name()).unwrap_or(field.name())))
         .collect::<Result<_, _>>()?;
-    let types: Vec<SqlType> = schema.fields().iter().map(|field| SqlType::of(field)).collect::<Result<_, _>>()?;
+    let types: Vec<SqlType> = schema
+        .fields()
+        .iter()
+        .map(|field| SqlType::of(field))
+        .collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
     for batch in batches {
         let values: Vec<Vec<Option<String>>> = batch
@@ -36,7 +40,12 @@ pub(crate) fn grid(
             .collect::<Result<_, _>>()?;
         let mut columns: Vec<_> = values.into_iter().map(Vec::into_iter).collect();
         for _ in 0..batch.num_rows() {
-            rows.push(columns.iter_mut().map(|column| column.next().flatten()).collect());
+            rows.push(
+                columns
+                    .iter_mut()
+                    .map(|column| column.next().flatten())
+                    .collect(),
+            );
         }
     }
     Ok(Grid {
@@ -55,18 +64,24 @@ fn encoded(array: &ArrayRef, sql_type: SqlType) -> Result<Vec<Option<String>>, S
             .iter()
             .map(|days| days.map(|days| days.to_string()))
             .collect(),
-        (SqlType::TimestampNtz { scale } | SqlType::TimestampLtz { scale }, _) => nanoseconds(array)?
-            .into_iter()
-            .map(|value| value.map(|value| seconds(value, scale)))
-            .collect(),
-        (SqlType::Time, _) => cast(&cast(array, &DataType::Time64(TimeUnit::Nanosecond))?, &DataType::Int64)?
-            .as_primitive::<Int64Type>()
-            .iter()
-            .map(|value| value.map(|value| seconds(value.into(), 9)))
-            .collect(),
-        (sql_type, _) if sql_type.is_semi_structured() => {
-            to_text(array, "UTC")?.iter().map(|text| text.map(pretty)).collect()
+        (SqlType::TimestampNtz { scale } | SqlType::TimestampLtz { scale }, _) => {
+            nanoseconds(array)?
+                .into_iter()
+                .map(|value| value.map(|value| seconds(value, scale)))
+                .collect()
         }
+        (SqlType::Time, _) => cast(
+            &cast(array, &DataType::Time64(TimeUnit::Nanosecond))?,
+            &DataType::Int64,
+        )?
+        .as_primitive::<Int64Type>()
+        .iter()
+        .map(|value| value.map(|value| seconds(value.into(), 9)))
+        .collect(),
+        (sql_type, _) if sql_type.is_semi_structured() => to_text(array, "UTC")?
+            .iter()
+            .map(|text| text.map(pretty))
+            .collect(),
         (SqlType::Binary { .. }, _) => texts(&cast(array, &DataType::Binary)?)?,
         (SqlType::Float, _) => texts(&cast(array, &DataType::Float64)?)?,
         _ => texts(array)?,
@@ -74,7 +89,10 @@ fn encoded(array: &ArrayRef, sql_type: SqlType) -> Result<Vec<Option<String>>, S
 }
 
 fn texts(array: &ArrayRef) -> Result<Vec<Option<String>>, SqlError> {
-    Ok(to_text(array, "UTC")?.iter().map(|text| text.map(str::to_owned)).collect())
+    Ok(to_text(array, "UTC")?
+        .iter()
+        .map(|text| text.map(str::to_owned))
+        .collect())
 }
 
 /// Seconds since 1970 with as many digits behind the point as the scale says.

@@ -26,23 +26,37 @@ impl SqlError {
     }
 
     pub(crate) fn syntax(reason: impl std::fmt::Display) -> Self {
-        Self::new("001003", "42000", format!("SQL compilation error:\n{reason}."))
+        Self::new(
+            "001003",
+            "42000",
+            format!("SQL compilation error:\n{reason}."),
+        )
     }
 
     pub(crate) fn unsupported(feature: impl std::fmt::Display) -> Self {
-        Self::new("000002", "0A000", format!("Unsupported feature '{feature}'."))
+        Self::new(
+            "000002",
+            "0A000",
+            format!("Unsupported feature '{feature}'."),
+        )
     }
 
     pub(crate) fn invalid_identifier(name: &str, line: u64, position: u64) -> Self {
         Self::new(
             "000904",
             "42000",
-            format!("SQL compilation error: error line {line} at position {position}\ninvalid identifier '{name}'"),
+            format!(
+                "SQL compilation error: error line {line} at position {position}\ninvalid identifier '{name}'"
+            ),
         )
     }
 
     pub(crate) fn unknown_function(name: &str) -> Self {
-        Self::new("002140", "42601", format!("SQL compilation error:\nUnknown function {name}."))
+        Self::new(
+            "002140",
+            "42601",
+            format!("SQL compilation error:\nUnknown function {name}."),
+        )
     }
 
     pub(crate) fn division_by_zero() -> Self {
@@ -50,11 +64,19 @@ impl SqlError {
     }
 
     pub(crate) fn not_a_number(text: &str) -> Self {
-        Self::new("100038", "22018", format!("Numeric value '{text}' is not recognized"))
+        Self::new(
+            "100038",
+            "22018",
+            format!("Numeric value '{text}' is not recognized"),
+        )
     }
 
     pub(crate) fn out_of_range(text: impl std::fmt::Display) -> Self {
-        Self::new("100039", "22003", format!("Numeric value '{text}' is out of range"))
+        Self::new(
+            "100039",
+            "22003",
+            format!("Numeric value '{text}' is out of range"),
+        )
     }
 
     pub(crate) fn no_database(what: &str) -> Self {
@@ -83,7 +105,9 @@ impl From<DataFusionError> for SqlError {
                 Ok(error) => *error,
                 Err(other) => Self::internal(&other.to_string()),
             },
-            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => (*inner).into(),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+                (*inner).into()
+            }
             DataFusionError::Shared(inner) => match DataFusionError::find_root(&inner) {
                 DataFusionError::External(boxed) if boxed.is::<Self>() => boxed
                     .downcast_ref::<Self>()
@@ -93,15 +117,22 @@ impl From<DataFusionError> for SqlError {
             },
             DataFusionError::ArrowError(inner, _) => (*inner).into(),
             DataFusionError::SchemaError(inner, _) => match *inner {
-                SchemaError::FieldNotFound { field, .. } => Self::invalid_identifier(&field.flat_name(), 1, 0),
+                SchemaError::FieldNotFound { field, .. } => {
+                    Self::invalid_identifier(&field.flat_name(), 1, 0)
+                }
                 SchemaError::AmbiguousReference { field } => Self::new(
                     "002028",
                     "42601",
-                    format!("SQL compilation error:\nambiguous column name '{}'", field.name),
+                    format!(
+                        "SQL compilation error:\nambiguous column name '{}'",
+                        field.name
+                    ),
                 ),
                 other => Self::compilation(&other.to_string()),
             },
-            DataFusionError::Collection(mut errors) if !errors.is_empty() => errors.remove(0).into(),
+            DataFusionError::Collection(mut errors) if !errors.is_empty() => {
+                errors.remove(0).into()
+            }
             DataFusionError::NotImplemented(reason) => Self::unsupported(reason),
             DataFusionError::SQL(inner, _) => Self::syntax(inner),
             DataFusionError::Plan(reason) => Self::compilation(&reason),
@@ -129,12 +160,20 @@ impl From<ArrowError> for SqlError {
 
 impl SqlError {
     fn compilation(reason: &str) -> Self {
-        Self::new("001003", "42000", format!("SQL compilation error:\n{reason}"))
+        Self::new(
+            "001003",
+            "42000",
+            format!("SQL compilation error:\n{reason}"),
+        )
     }
 
     /// What Snowflake says of its own faults.
     pub(crate) fn internal(reason: &str) -> Self {
-        Self::new("000603", "XX000", format!("SQL execution internal error: {reason}"))
+        Self::new(
+            "000603",
+            "XX000",
+            format!("SQL execution internal error: {reason}"),
+        )
     }
 }
 

@@ -2,8 +2,8 @@
 
 use datafusion::sql::sqlparser::{
     ast::{
-        CaseWhen, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-        Ident, ObjectName, Query, SetExpr, Select, Statement, Value, WindowType,
+        CaseWhen, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+        FunctionArguments, Ident, ObjectName, Query, Select, SetExpr, Statement, Value, WindowType,
         helpers::attached_token::AttachedToken,
     },
     dialect::SnowflakeDialect,
@@ -106,7 +106,9 @@ pub(crate) fn nested(value: Expr) -> Expr {
 /// The statement that the text is.
 pub(crate) fn statement(sql: &str) -> Result<Statement, SqlError> {
     let mut parsed = Parser::parse_sql(&SnowflakeDialect {}, sql).map_err(SqlError::syntax)?;
-    parsed.pop().ok_or_else(|| SqlError::syntax("nothing to run"))
+    parsed
+        .pop()
+        .ok_or_else(|| SqlError::syntax("nothing to run"))
 }
 
 /// The query that a text of ours is.

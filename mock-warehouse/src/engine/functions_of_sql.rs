@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    WindowFrame, WindowFrameBound, WindowFrameUnits, WindowType,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    WindowType,
 };
 
 use super::{
@@ -16,7 +17,10 @@ use super::{
 };
 
 /// The expression that a call becomes.
-pub(crate) fn rewritten(rewriter: &mut Rewriter<'_>, mut function: Function) -> Result<Expr, SqlError> {
+pub(crate) fn rewritten(
+    rewriter: &mut Rewriter<'_>,
+    mut function: Function,
+) -> Result<Expr, SqlError> {
     let name = parts(&function.name).join(".");
     if name.starts_with("sf_") {
         return Ok(Expr::Function(function));
@@ -46,12 +50,17 @@ pub(crate) fn rewritten(rewriter: &mut Rewriter<'_>, mut function: Function) -> 
     if let Some(value) = constant(rewriter, &name) {
         return Ok(value);
     }
-    if matches!(name.as_str(), "SUM" | "AVG" | "COUNT_IF" | "FIRST_VALUE" | "LAST_VALUE" | "LISTAGG") {
+    if matches!(
+        name.as_str(),
+        "SUM" | "AVG" | "COUNT_IF" | "FIRST_VALUE" | "LAST_VALUE" | "LISTAGG"
+    ) {
         return aggregate(&name, function);
     }
     let given = arguments(&function)?;
     if name == "SYSTEM$WAIT" {
-        let seconds = given.first().map_or(0, |value| value.to_string().trim_end_matches('.').parse().unwrap_or(0));
+        let seconds = given.first().map_or(0, |value| {
+            value.to_string().trim_end_matches('.').parse().unwrap_or(0)
+        });
         rewriter.wait += Duration::from_secs(seconds);
         return Ok(text(format!("waited {seconds} seconds")));
     }
@@ -117,10 +126,19 @@ fn count_arguments(function: &mut Function, first: usize) {
 
 /// Bounds of a window's frame are plain integers.
 fn plain_frame(function: &mut Function) {
-    let Some(WindowType::WindowSpec(window)) = &mut function.over else { return };
-    let Some(frame) = &mut window.window_frame else { return };
-    for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
-        if let WindowFrameBound::Preceding(Some(value)) | WindowFrameBound::Following(Some(value)) = bound {
+    let Some(WindowType::WindowSpec(window)) = &mut function.over else {
+        return;
+    };
+    let Some(frame) = &mut window.window_frame else {
+        return;
+    };
+    for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()]
+        .into_iter()
+        .flatten()
+    {
+        if let WindowFrameBound::Preceding(Some(value)) | WindowFrameBound::Following(Some(value)) =
+            bound
+        {
             **value = bigint((**value).clone());
         }
     }
@@ -159,7 +177,10 @@ fn aggregate(name: &str, mut function: Function) -> Result<Expr, SqlError> {
             sum.name = ObjectName::from(vec![Ident::new("sum")]);
             count.name = ObjectName::from(vec![Ident::new("count")]);
             let count = call("nullif", vec![Expr::Function(count), number("0")]);
-            Ok(call("sf_div", vec![call("sf_wide", vec![Expr::Function(sum)]), count]))
+            Ok(call(
+                "sf_div",
+                vec![call("sf_wide", vec![Expr::Function(sum)]), count],
+            ))
         }
         "COUNT_IF" => {
             let [condition] = exactly(name, arguments(&function)?)?;
@@ -169,11 +190,14 @@ fn aggregate(name: &str, mut function: Function) -> Result<Expr, SqlError> {
         "LISTAGG" => {
             function.name = ObjectName::from(vec![Ident::new("string_agg")]);
             if let FunctionArguments::List(list) = &mut function.args {
-                if matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct)) && !function.within_group.is_empty() {
+                if matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct))
+                    && !function.within_group.is_empty()
+                {
                     return Err(SqlError::unsupported("LISTAGG(DISTINCT) WITHIN GROUP"));
                 }
                 if list.args.len() == 1 {
-                    list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(text(""))));
+                    list.args
+                        .push(FunctionArg::Unnamed(FunctionArgExpr::Expr(text(""))));
                 }
             }
             Ok(call("coalesce", vec![Expr::Function(function), text("")]))
@@ -242,32 +266,41 @@ fn scalar(name: &str, mut given: Vec<Expr>) -> Result<Expr, SqlError> {
         }
         "TO_DATE" | "DATE" => converted(name, given, "DATE", "sf_cast")?,
         "TRY_TO_DATE" => converted(name, given, "DATE", "sf_try_cast")?,
-        "TO_TIMESTAMP" | "TO_TIMESTAMP_NTZ" => converted(name, given, "TIMESTAMP_NTZ(9)", "sf_cast")?,
-        "TRY_TO_TIMESTAMP" | "TRY_TO_TIMESTAMP_NTZ" => converted(name, given, "TIMESTAMP_NTZ(9)", "sf_try_cast")?,
+        "TO_TIMESTAMP" | "TO_TIMESTAMP_NTZ" => {
+            converted(name, given, "TIMESTAMP_NTZ(9)", "sf_cast")?
+        }
+        "TRY_TO_TIMESTAMP" | "TRY_TO_TIMESTAMP_NTZ" => {
+            converted(name, given, "TIMESTAMP_NTZ(9)", "sf_try_cast")?
+        }
         "TO_TIMESTAMP_LTZ" => converted(name, given, "TIMESTAMP_LTZ(9)", "sf_cast")?,
         "TO_VARCHAR" | "TO_CHAR" => converted(name, given, &cast_type("VARCHAR"), "sf_cast")?,
         "TO_BOOLEAN" => converted(name, given, "BOOLEAN", "sf_cast")?,
         "TO_DOUBLE" => converted(name, given, "FLOAT", "sf_cast")?,
         "TRY_TO_DOUBLE" => converted(name, given, "FLOAT", "sf_try_cast")?,
         "TO_VARIANT" => converted(name, given, "VARIANT", "sf_cast")?,
-        "TO_NUMBER" | "TO_DECIMAL" | "TO_NUMERIC" => to_number(given, "sf_cast")?,
-        "TRY_TO_NUMBER" | "TRY_TO_DECIMAL" | "TRY_TO_NUMERIC" => to_number(given, "sf_try_cast")?,
+        "TO_NUMBER" | "TO_DECIMAL" | "TO_NUMERIC" => to_number(&given, "sf_cast")?,
+        "TRY_TO_NUMBER" | "TRY_TO_DECIMAL" | "TRY_TO_NUMERIC" => to_number(&given, "sf_try_cast")?,
         "PARSE_JSON" => call("sf_parse_json", exactly::<1>(name, given)?.to_vec()),
         "TRY_PARSE_JSON" => call("sf_try_parse_json", exactly::<1>(name, given)?.to_vec()),
         "CONVERT_TIMEZONE" => call("sf_convert_timezone", given),
-        "DATE_TRUNC" | "DATEADD" | "TIMESTAMPADD" | "DATEDIFF" | "TIMESTAMPDIFF" | "DATE_PART" | "TIMEADD" => {
+        "DATE_TRUNC" | "DATEADD" | "TIMESTAMPADD" | "DATEDIFF" | "TIMESTAMPDIFF" | "DATE_PART"
+        | "TIMEADD" => {
             let Some(unit) = given.first().and_then(word) else {
                 return Err(SqlError::syntax(format!("{name} expects a unit of time")));
             };
             given[0] = text(unit);
-            let width = if matches!(name, "DATE_TRUNC" | "DATE_PART") { 2 } else { 3 };
+            let width = if matches!(name, "DATE_TRUNC" | "DATE_PART") {
+                2
+            } else {
+                3
+            };
             if given.len() != width {
                 return Err(wrong_number(name));
             }
             call(time_function(name), given)
         }
-        "YEAR" | "QUARTER" | "MONTH" | "WEEK" | "DAY" | "DAYOFMONTH" | "DAYOFWEEK" | "DAYOFWEEKISO" | "DAYOFYEAR"
-        | "HOUR" | "MINUTE" | "SECOND" => {
+        "YEAR" | "QUARTER" | "MONTH" | "WEEK" | "DAY" | "DAYOFMONTH" | "DAYOFWEEK"
+        | "DAYOFWEEKISO" | "DAYOFYEAR" | "HOUR" | "MINUTE" | "SECOND" => {
             let [value] = exactly(name, given)?;
             call("sf_date_part", vec![text(name), value])
         }
@@ -285,7 +318,12 @@ fn time_function(name: &str) -> &'static str {
 }
 
 /// A conversion of one value; formats are not known here.
-fn converted(name: &str, given: Vec<Expr>, sql_type: &str, function: &str) -> Result<Expr, SqlError> {
+fn converted(
+    name: &str,
+    given: Vec<Expr>,
+    sql_type: &str,
+    function: &str,
+) -> Result<Expr, SqlError> {
     if given.len() > 1 {
         return Err(SqlError::unsupported(format!("{name} WITH A FORMAT")));
     }
@@ -293,12 +331,17 @@ fn converted(name: &str, given: Vec<Expr>, sql_type: &str, function: &str) -> Re
     Ok(call(function, vec![value, text(sql_type)]))
 }
 
-fn to_number(given: Vec<Expr>, function: &str) -> Result<Expr, SqlError> {
+fn to_number(given: &[Expr], function: &str) -> Result<Expr, SqlError> {
     let digits = |position: usize, otherwise: &str| {
-        given.get(position).map_or(otherwise.to_owned(), |value| value.to_string().trim_end_matches('.').to_owned())
+        given.get(position).map_or(otherwise.to_owned(), |value| {
+            value.to_string().trim_end_matches('.').to_owned()
+        })
     };
     let sql_type = format!("NUMBER({},{})", digits(1, "38"), digits(2, "0"));
-    let value = given.first().cloned().ok_or_else(|| wrong_number("TO_NUMBER"))?;
+    let value = given
+        .first()
+        .cloned()
+        .ok_or_else(|| wrong_number("TO_NUMBER"))?;
     Ok(call(function, vec![value, text(sql_type)]))
 }
 

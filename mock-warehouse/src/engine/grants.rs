@@ -28,7 +28,14 @@ fn all_privileges(kind: Kind) -> &'static [&'static str] {
             "CREATE FILE FORMAT",
         ],
         Kind::Warehouse => &["USAGE", "OPERATE", "MONITOR", "MODIFY"],
-        Kind::Table => &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES"],
+        Kind::Table => &[
+            "SELECT",
+            "INSERT",
+            "UPDATE",
+            "DELETE",
+            "TRUNCATE",
+            "REFERENCES",
+        ],
         Kind::View => &["SELECT", "REFERENCES"],
         Kind::Stage => &["USAGE", "READ", "WRITE"],
         Kind::FileFormat | Kind::Integration => &["USAGE"],
@@ -59,8 +66,14 @@ pub(crate) fn grant(work: &mut Work, cursor: &mut Cursor) -> Result<Grid, SqlErr
             authorize(catalog, work, object.as_ref())?;
             for privilege in expanded(&wanted, object.as_ref())? {
                 if privilege == "OWNERSHIP" {
-                    let key = object.as_ref().ok_or_else(|| SqlError::unsupported("OWNERSHIP OF THE ACCOUNT"))?;
-                    catalog.objects.get_mut(key).expect("the object was found").owner = role.clone();
+                    let key = object
+                        .as_ref()
+                        .ok_or_else(|| SqlError::unsupported("OWNERSHIP OF THE ACCOUNT"))?;
+                    catalog
+                        .objects
+                        .get_mut(key)
+                        .expect("the object was found")
+                        .owner = role.clone();
                     continue;
                 }
                 catalog.grants.insert(Grant {
@@ -98,9 +111,9 @@ pub(crate) fn revoke(work: &mut Work, cursor: &mut Cursor) -> Result<Grid, SqlEr
         for object in &objects {
             authorize(catalog, work, object.as_ref())?;
             let gone = expanded(&wanted, object.as_ref())?;
-            catalog
-                .grants
-                .retain(|grant| !(grant.role == role && grant.on == *object && gone.contains(&grant.privilege)));
+            catalog.grants.retain(|grant| {
+                !(grant.role == role && grant.on == *object && gone.contains(&grant.privilege))
+            });
         }
         Ok(())
     })?;
@@ -180,7 +193,9 @@ fn expanded(wanted: &[String], object: Option<&Key>) -> Result<Vec<String>, SqlE
             "ALL" => privileges.extend(all.iter().map(|privilege| (*privilege).to_owned())),
             "OWNERSHIP" => privileges.push(privilege.clone()),
             known if all.contains(&known) => privileges.push(privilege.clone()),
-            unknown if unknown.starts_with("CREATE ") && key.kind == Kind::Schema => privileges.push(privilege.clone()),
+            unknown if unknown.starts_with("CREATE ") && key.kind == Kind::Schema => {
+                privileges.push(privilege.clone())
+            }
             unknown => {
                 return Err(SqlError::syntax(format!(
                     "Invalid privilege '{unknown}' for object type {}",
@@ -197,12 +212,20 @@ fn authorize(catalog: &Catalog, work: &Work, object: Option<&Key>) -> Result<(),
     let access = work.access();
     let manages = access.roles(catalog).contains("SECURITYADMIN");
     let Some(key) = object else {
-        return if manages { Ok(()) } else { Err(insufficient("account", "MOCK")) };
+        return if manages {
+            Ok(())
+        } else {
+            Err(insufficient("account", "MOCK"))
+        };
     };
     if !catalog.objects.contains_key(key) {
         return Err(access.missing(catalog, key));
     }
-    if manages { Ok(()) } else { access.require_ownership(catalog, key) }
+    if manages {
+        Ok(())
+    } else {
+        access.require_ownership(catalog, key)
+    }
 }
 
 fn role(work: &Work, cursor: &mut Cursor) -> Result<String, SqlError> {
@@ -233,7 +256,11 @@ fn change_role(
     work.shared.change(|catalog| {
         authorize(catalog, work, Some(&role))?;
         let missing = work.access().missing(catalog, &grantee);
-        match catalog.objects.get_mut(&grantee).map(|object| &mut object.body) {
+        match catalog
+            .objects
+            .get_mut(&grantee)
+            .map(|object| &mut object.body)
+        {
             Some(Body::Role { roles } | Body::User(UserBody { roles, .. })) => {
                 change(roles, role.name().to_owned());
                 Ok(())

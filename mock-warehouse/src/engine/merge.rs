@@ -8,8 +8,8 @@ use arrow::{
     datatypes::Decimal128Type,
 };
 use datafusion::sql::sqlparser::ast::{
-    Expr, Join, JoinConstraint, JoinOperator, Merge, MergeAction, MergeClause, MergeClauseKind, MergeInsertKind,
-    Statement, TableFactor, TableWithJoins,
+    Expr, Join, JoinConstraint, JoinOperator, Merge, MergeAction, MergeClause, MergeClauseKind,
+    MergeInsertKind, Statement, TableFactor, TableWithJoins,
 };
 
 use super::{
@@ -37,16 +37,30 @@ struct Clause {
     values: BTreeMap<usize, Expr>,
 }
 
-pub(crate) async fn merge(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+pub(crate) async fn merge(
+    work: &mut Work,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let normalized = text::normalize(sql)?;
     let Statement::Merge(merge) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF MERGE"));
     };
-    let Merge { table, source, on, clauses, .. } = merge;
+    let Merge {
+        table,
+        source,
+        on,
+        clauses,
+        ..
+    } = merge;
     let actions: Vec<Action> = clauses.iter().map(action_of).collect();
     let (name, alias) = table_of(table)?;
     let mut privileges = vec!["SELECT"];
-    for (action, privilege) in [(Action::Insert, "INSERT"), (Action::Update, "UPDATE"), (Action::Delete, "DELETE")] {
+    for (action, privilege) in [
+        (Action::Insert, "INSERT"),
+        (Action::Update, "UPDATE"),
+        (Action::Delete, "DELETE"),
+    ] {
         if actions.contains(&action) {
             privileges.push(privilege);
         }
@@ -59,11 +73,16 @@ pub(crate) async fn merge(work: &mut Work, sql: &str, bindings: &Bindings) -> Re
         .into_iter()
         .map(|clause| understood(&target, clause))
         .collect::<Result<_, _>>()?;
-    let pairs = paired(&scene, &target, source, *on, &clauses).await.map_err(|error| placed(error, sql))?;
+    let pairs = paired(&scene, &target, source, *on, &clauses)
+        .await
+        .map_err(|error| placed(error, sql))?;
     let rows = one_batch(&pairs)?;
     let outcome = outcome(&clauses, &rows)?;
     let all: Vec<usize> = (3..rows.num_columns()).collect();
-    let images = take_record_batch(&rows.project(&all)?, &UInt64Array::from(outcome.images.clone()))?;
+    let images = take_record_batch(
+        &rows.project(&all)?,
+        &UInt64Array::from(outcome.images.clone()),
+    )?;
     let come = (images.num_rows() > 0).then_some(images);
     let change = target.change(work, &outcome.gone, come)?;
     work.finish(&key, change)?;
@@ -83,10 +102,16 @@ fn understood(target: &Target, clause: MergeClause) -> Result<Clause, SqlError> 
     let matched = match clause.clause_kind {
         MergeClauseKind::Matched => true,
         MergeClauseKind::NotMatched => false,
-        other => return Err(SqlError::syntax(format!("syntax error unexpected 'WHEN {other}'"))),
+        other => {
+            return Err(SqlError::syntax(format!(
+                "syntax error unexpected 'WHEN {other}'"
+            )));
+        }
     };
     if matched == (action == Action::Insert) {
-        return Err(SqlError::syntax("syntax error: a clause of MERGE does what it cannot"));
+        return Err(SqlError::syntax(
+            "syntax error: a clause of MERGE does what it cannot",
+        ));
     }
     let values = match clause.action {
         MergeAction::Update(update) => assigned(target, update.assignments)?,
@@ -98,7 +123,11 @@ fn understood(target: &Target, clause: MergeClause) -> Result<Clause, SqlError> 
             let columns: Vec<usize> = if insert.columns.is_empty() {
                 (0..target.table.columns.len()).collect()
             } else {
-                insert.columns.iter().map(|name| target.index_of(&column_name(name))).collect::<Result<_, _>>()?
+                insert
+                    .columns
+                    .iter()
+                    .map(|name| target.index_of(&column_name(name)))
+                    .collect::<Result<_, _>>()?
             };
             let given = given.rows.pop().map(|row| row.content).unwrap_or_default();
             if given.len() != columns.len() {
@@ -142,9 +171,16 @@ async fn paired(
                 (condition, number((index + 1).to_string()))
             })
             .collect();
-        if conditions.is_empty() { number("0") } else { case(conditions, number("0")) }
+        if conditions.is_empty() {
+            number("0")
+        } else {
+            case(conditions, number("0"))
+        }
     };
-    let chosen = cast(case(vec![(matched(), first_of(false))], first_of(true)), "NUMBER(9,0)");
+    let chosen = cast(
+        case(vec![(matched(), first_of(false))], first_of(true)),
+        "NUMBER(9,0)",
+    );
     let mut wanted = query("SELECT 1");
     let select = select_of(&mut wanted);
     select.projection = vec![
@@ -169,7 +205,11 @@ async fn paired(
             choices.push((is_chosen, value));
         }
         let otherwise = value_for(column, null());
-        let image = if choices.is_empty() { otherwise } else { case(choices, otherwise) };
+        let image = if choices.is_empty() {
+            otherwise
+        } else {
+            case(choices, otherwise)
+        };
         select.projection.push(item(index + 3, image));
     }
     select.from = vec![TableWithJoins {
@@ -205,7 +245,9 @@ fn outcome(clauses: &[Clause], rows: &arrow::array::RecordBatch) -> Result<Outco
     let mut outcome = Outcome::default();
     let mut touched: BTreeMap<(u64, u64), Action> = BTreeMap::new();
     for (index, (place, clause)) in places(rows).into_iter().zip(chosen).enumerate() {
-        let Some(clause) = usize::try_from(clause.unwrap_or(0)).ok().and_then(|number| clauses.get(number.wrapping_sub(1)))
+        let Some(clause) = usize::try_from(clause.unwrap_or(0))
+            .ok()
+            .and_then(|number| clauses.get(number.wrapping_sub(1)))
         else {
             continue;
         };
@@ -218,7 +260,11 @@ fn outcome(clauses: &[Clause], rows: &arrow::array::RecordBatch) -> Result<Outco
             // Several source rows may delete one target row; anything else depends on their order.
             Some(Action::Delete) if clause.action == Action::Delete => continue,
             Some(_) => {
-                return Err(SqlError::new("100090", "42P18", "Duplicate row detected during DML action"));
+                return Err(SqlError::new(
+                    "100090",
+                    "42P18",
+                    "Duplicate row detected during DML action",
+                ));
             }
             None => {}
         }

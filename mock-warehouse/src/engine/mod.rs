@@ -5,8 +5,8 @@ mod access;
 mod bindings;
 mod catalog;
 mod command;
-mod ddl;
 mod cursor;
+mod ddl;
 mod dml;
 mod encode;
 mod error;
@@ -22,6 +22,7 @@ mod resolve;
 mod rewrite;
 mod session;
 mod shared;
+mod show;
 mod sql_type;
 mod stage;
 mod store;
@@ -31,7 +32,7 @@ mod text;
 mod transaction;
 
 pub use error::{OpenError, SqlError};
-pub use grid::{Grid, GridColumn, Stats, StatementKind};
+pub use grid::{Grid, GridColumn, StatementKind, Stats};
 pub use session::{Binding, Bindings, Session, SessionContext, StageEncryption, StageLocation};
 pub use shared::{Engine, User};
 

@@ -28,7 +28,10 @@ pub(crate) fn text_parts(name: &str) -> Vec<String> {
             '.' if !quoted => parts.push(String::new()),
             _ => {
                 quoted ^= character == '"';
-                parts.last_mut().expect("there is a first part").push(character);
+                parts
+                    .last_mut()
+                    .expect("there is a first part")
+                    .push(character);
             }
         }
     }
@@ -39,14 +42,21 @@ pub(crate) fn text_parts(name: &str) -> Vec<String> {
 pub(crate) fn key(context: &SessionContext, kind: Kind, name: &[String]) -> Result<Key, SqlError> {
     let depth = kind.depth();
     if name.is_empty() || name.len() > depth {
-        return Err(SqlError::syntax(format!("invalid name '{}'", name.join("."))));
+        return Err(SqlError::syntax(format!(
+            "invalid name '{}'",
+            name.join(".")
+        )));
     }
     let mut path = Vec::with_capacity(depth);
     let missing = depth - name.len();
     let current = [&context.database, &context.schema];
     for (position, part) in current.iter().enumerate().take(missing) {
         let part = part.as_ref().ok_or_else(|| {
-            SqlError::no_database(if position == 0 { "this operation" } else { "this operation without a schema" })
+            SqlError::no_database(if position == 0 {
+                "this operation"
+            } else {
+                "this operation without a schema"
+            })
         })?;
         path.push(part.clone());
     }

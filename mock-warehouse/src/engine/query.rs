@@ -23,10 +23,10 @@ use datafusion::{
 };
 
 use super::{
-    Bindings, Grid, SqlError, encode,
+    Bindings, Grid, SqlError,
     access::Access,
     catalog::{Catalog, Key, Kind},
-    functions,
+    encode, functions,
     resolve::{Resolver, Source},
     rewrite::{Constants, Rewriter},
     session::Work,
@@ -41,7 +41,10 @@ static BASE: LazyLock<SessionState> = LazyLock::new(|| {
         .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
-    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .build();
     for function in functions::all() {
         datafusion::execution::FunctionRegistry::register_udf(&mut state, function)
             .expect("a function of a new name can be registered");
@@ -67,7 +70,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Reads the staged files that the statement names.
-    pub(crate) async fn new(work: &Work, normalized: &Normalized, bindings: &Bindings) -> Result<Self, SqlError> {
+    pub(crate) async fn new(
+        work: &Work,
+        normalized: &Normalized,
+        bindings: &Bindings,
+    ) -> Result<Self, SqlError> {
         let catalog = work.view();
         let access = work.access();
         let context = work.context.clone();
@@ -90,8 +97,17 @@ impl Scene {
     }
 
     /// Runs a query as it was written. `extra` are sources that it names besides tables.
-    pub(crate) async fn run(&self, mut query: Query, extra: Vec<Source>) -> Result<(Rows, HashMap<String, String>), SqlError> {
-        let mut resolver = Resolver::new(&self.catalog, Some(&self.access), &self.constants.context, &self.constants);
+    pub(crate) async fn run(
+        &self,
+        mut query: Query,
+        extra: Vec<Source>,
+    ) -> Result<(Rows, HashMap<String, String>), SqlError> {
+        let mut resolver = Resolver::new(
+            &self.catalog,
+            Some(&self.access),
+            &self.constants.context,
+            &self.constants,
+        );
         resolver.sources = extra;
         resolver.resolve(&mut query)?;
         let mut sources = resolver.sources;
@@ -118,8 +134,11 @@ impl Scene {
     fn require_warehouse(&self, reads: bool) -> Result<(), SqlError> {
         let current = self.constants.context.warehouse.as_deref();
         let usable = current.is_some_and(|name| {
-            self.access
-                .has(&self.catalog, &Key::new(Kind::Warehouse, &[name]), &["USAGE", "OPERATE"])
+            self.access.has(
+                &self.catalog,
+                &Key::new(Kind::Warehouse, &[name]),
+                &["USAGE", "OPERATE"],
+            )
         });
         if !reads || usable {
             return Ok(());
@@ -147,7 +166,9 @@ async fn planned(query: Query, sources: Vec<Source>, zone: &str) -> Result<Rows,
     config.options_mut().execution.time_zone = Some(zone.to_owned());
     let state = SessionStateBuilder::new_from_existing(BASE.clone())
         .with_config(config)
-        .with_catalog_list(Arc::new(datafusion::catalog::MemoryCatalogProviderList::new()))
+        .with_catalog_list(Arc::new(
+            datafusion::catalog::MemoryCatalogProviderList::new(),
+        ))
         .build();
     let context = DataFusionContext::new_with_state(state);
     for source in sources {
@@ -188,25 +209,40 @@ pub(crate) fn parsed(tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlError> 
         },
         Err(_) => {
             let failed = parser.peek_token();
-            let token = if failed.token == Token::EOF { first } else { Some(failed) };
+            let token = if failed.token == Token::EOF {
+                first
+            } else {
+                Some(failed)
+            };
             // What cannot begin a statement is itself unexpected.
             parser.prev_token();
             match token {
                 Some(token) => Err(unexpected(&token)),
-                None => Err(SqlError::new("000900", "42601", "SQL compilation error:\nEmpty SQL statement.")),
+                None => Err(SqlError::new(
+                    "000900",
+                    "42601",
+                    "SQL compilation error:\nEmpty SQL statement.",
+                )),
             }
         }
     }
 }
 
 /// Runs a SELECT.
-pub(crate) async fn select(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+pub(crate) async fn select(
+    work: &mut Work,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let normalized = text::normalize(sql)?;
     let scene = Scene::new(work, &normalized, bindings).await?;
     let Statement::Query(query) = parsed(normalized.tokens)? else {
         return Err(SqlError::unsupported("THIS STATEMENT"));
     };
-    let (rows, names) = scene.run(*query, Vec::new()).await.map_err(|error| placed(error, sql))?;
+    let (rows, names) = scene
+        .run(*query, Vec::new())
+        .await
+        .map_err(|error| placed(error, sql))?;
     encode::grid(&rows.schema, &rows.batches, &names)
 }
 
@@ -219,10 +255,13 @@ pub(crate) fn placed(error: SqlError, sql: &str) -> SqlError {
         return error;
     };
     let last = name.rsplit('.').next().unwrap_or(name).trim_matches('"');
-    let found = text::tokens(sql).unwrap_or_default().into_iter().find(|token| match &token.token {
-        Token::Word(word) => word.value.eq_ignore_ascii_case(last),
-        _ => false,
-    });
+    let found = text::tokens(sql)
+        .unwrap_or_default()
+        .into_iter()
+        .find(|token| match &token.token {
+            Token::Word(word) => word.value.eq_ignore_ascii_case(last),
+            _ => false,
+        });
     match found {
         Some(token) => SqlError::invalid_identifier(
             name,

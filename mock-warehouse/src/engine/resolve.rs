@@ -8,8 +8,8 @@ use arrow::{
 };
 use datafusion::sql::sqlparser::{
     ast::{
-        Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SetExpr, TableAlias,
-        TableAliasColumnDef, TableFactor, VisitMut, VisitorMut,
+        Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SetExpr,
+        TableAlias, TableAliasColumnDef, TableFactor, VisitMut, VisitorMut,
     },
     dialect::SnowflakeDialect,
     parser::Parser,
@@ -20,7 +20,7 @@ use super::{
     access::Access,
     catalog::{Body, Catalog, Key, Kind, Table},
     names::{key, parts, quoted},
-    rewrite::{Rewriter, Constants},
+    rewrite::{Constants, Rewriter},
     text,
 };
 
@@ -83,30 +83,46 @@ impl<'a> Resolver<'a> {
     }
 
     fn is_defined(&self, name: &str) -> bool {
-        self.scopes
-            .iter()
-            .any(|scope| scope.names[..scope.visible].iter().any(|known| known == name))
+        self.scopes.iter().any(|scope| {
+            scope.names[..scope.visible]
+                .iter()
+                .any(|known| known == name)
+        })
     }
 
     /// What stands in for a table or view of that name.
-    fn replacement(&mut self, name: &ObjectName, alias: Option<TableAlias>) -> Result<TableFactor, SqlError> {
+    fn replacement(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<TableAlias>,
+    ) -> Result<TableFactor, SqlError> {
         let name = parts(name);
         let table = key(&self.context, Kind::Table, &name)?;
         let view = Key {
             kind: Kind::View,
             path: table.path.clone(),
         };
-        let found = if self.catalog.objects.contains_key(&view) { view } else { table };
+        let found = if self.catalog.objects.contains_key(&view) {
+            view
+        } else {
+            table
+        };
         if let Some(access) = self.access {
             access.require(self.catalog, &found, &["SELECT"])?;
         }
         match self.catalog.objects.get(&found).map(|object| &object.body) {
             Some(Body::Table(table)) => {
                 let source = self.add_table(&found, table);
-                Ok(named(&source, alias.or_else(|| Some(alias_of(found.name(), &[])))))
+                Ok(named(
+                    &source,
+                    alias.or_else(|| Some(alias_of(found.name(), &[]))),
+                ))
             }
             Some(Body::View(_)) => self.view(&found, alias),
-            _ => Err(Access::new(self.context.role.as_deref().unwrap_or("PUBLIC")).missing(self.catalog, &found)),
+            _ => Err(
+                Access::new(self.context.role.as_deref().unwrap_or("PUBLIC"))
+                    .missing(self.catalog, &found),
+            ),
         }
     }
 
@@ -132,7 +148,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn view(&mut self, found: &Key, alias: Option<TableAlias>) -> Result<TableFactor, SqlError> {
-        let Some(Body::View(view)) = self.catalog.objects.get(found).map(|object| &object.body) else {
+        let Some(Body::View(view)) = self.catalog.objects.get(found).map(|object| &object.body)
+        else {
             unreachable!("the caller found a view")
         };
         if self.depth >= MAX_VIEW_DEPTH {
@@ -175,17 +192,28 @@ impl<'a> Resolver<'a> {
     }
 
     /// `TABLE(GENERATOR(ROWCOUNT => n))`
-    fn generator(&mut self, expression: &Expr, alias: Option<TableAlias>) -> Result<TableFactor, SqlError> {
+    fn generator(
+        &mut self,
+        expression: &Expr,
+        alias: Option<TableAlias>,
+    ) -> Result<TableFactor, SqlError> {
         let Some(rows) = row_count(expression) else {
             return Err(SqlError::unsupported(expression));
         };
-        let schema = Arc::new(Schema::new(vec![Field::new(SEQUENCE, DataType::Decimal128(19, 0), false)]));
+        let schema = Arc::new(Schema::new(vec![Field::new(
+            SEQUENCE,
+            DataType::Decimal128(19, 0),
+            false,
+        )]));
         let numbers = arrow::array::Decimal128Array::from_iter_values(0..i128::from(rows))
             .with_precision_and_scale(19, 0)?;
         let name = format!("GENERATOR {}", self.sources.len());
         self.sources.push(Source {
             name: name.clone(),
-            batches: vec![RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(numbers)])?],
+            batches: vec![RecordBatch::try_new(
+                Arc::clone(&schema),
+                vec![Arc::new(numbers)],
+            )?],
             schema,
         });
         Ok(named(&name, alias))
@@ -193,7 +221,9 @@ impl<'a> Resolver<'a> {
 
     fn replace(&mut self, factor: &mut TableFactor) -> Result<(), SqlError> {
         match factor {
-            TableFactor::Table { name, alias, args, .. } => {
+            TableFactor::Table {
+                name, alias, args, ..
+            } => {
                 let single = name.0.len() == 1;
                 let first = parts(name).remove(0);
                 if single && (self.is_defined(&first) || text::staged_index(&first).is_some()) {
@@ -208,12 +238,16 @@ impl<'a> Resolver<'a> {
                 let alias = alias.take();
                 *factor = self.replacement(&name.clone(), alias)?;
             }
-            TableFactor::Derived { subquery, alias, .. } => {
+            TableFactor::Derived {
+                subquery, alias, ..
+            } => {
                 if let SetExpr::Values(values) = subquery.body.as_ref() {
                     let width = values.rows.first().map_or(0, |row| row.content.len());
                     let alias = alias.get_or_insert_with(|| alias_of("VALUES", &[]));
                     if alias.columns.is_empty() {
-                        let names: Vec<String> = (1..=width).map(|number| format!("COLUMN{number}")).collect();
+                        let names: Vec<String> = (1..=width)
+                            .map(|number| format!("COLUMN{number}"))
+                            .collect();
                         alias.columns = column_names(&names);
                     }
                 }
@@ -234,18 +268,26 @@ impl<'a> Resolver<'a> {
 pub(crate) const SEQUENCE: &str = "@SEQUENCE";
 
 fn row_count(expression: &Expr) -> Option<u32> {
-    let Expr::Function(function) = expression else { return None };
-    let FunctionArguments::List(list) = &function.args else { return None };
+    let Expr::Function(function) = expression else {
+        return None;
+    };
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
     if parts(&function.name) != ["GENERATOR"] {
         return None;
     }
     list.args.iter().find_map(|argument| match argument {
-        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } if name.value == "ROWCOUNT" => {
-            value.to_string().parse().ok()
-        }
-        FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } if name.to_string() == "ROWCOUNT" => {
-            value.to_string().parse().ok()
-        }
+        FunctionArg::Named {
+            name,
+            arg: FunctionArgExpr::Expr(value),
+            ..
+        } if name.value == "ROWCOUNT" => value.to_string().parse().ok(),
+        FunctionArg::ExprNamed {
+            name,
+            arg: FunctionArgExpr::Expr(value),
+            ..
+        } if name.to_string() == "ROWCOUNT" => value.to_string().parse().ok(),
         _ => None,
     })
 }
@@ -256,7 +298,11 @@ impl VisitorMut for Resolver<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         let mut scope = Scope::default();
         if let Some(with) = &query.with {
-            scope.names = with.cte_tables.iter().map(|cte| cte.alias.name.value.clone()).collect();
+            scope.names = with
+                .cte_tables
+                .iter()
+                .map(|cte| cte.alias.name.value.clone())
+                .collect();
             if with.recursive {
                 scope.visible = scope.names.len();
             }
@@ -310,6 +356,9 @@ pub(crate) fn alias_of(name: &str, columns: &[String]) -> TableAlias {
 fn column_names(names: &[String]) -> Vec<TableAliasColumnDef> {
     names
         .iter()
-        .map(|name| TableAliasColumnDef { name: Ident::with_quote('"', name), data_type: None })
+        .map(|name| TableAliasColumnDef {
+            name: Ident::with_quote('"', name),
+            data_type: None,
+        })
         .collect()
 }

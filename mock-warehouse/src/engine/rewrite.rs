@@ -6,8 +6,9 @@ use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::{
     ast::{
-        BinaryOperator, CastKind, CeilFloorKind, Expr, GroupByExpr, Ident, JsonPath, JsonPathElem, LimitClause,
-        OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+        BinaryOperator, CastKind, CeilFloorKind, Expr, GroupByExpr, Ident, JsonPath, JsonPathElem,
+        LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut,
+        VisitorMut,
     },
     tokenizer::Location,
 };
@@ -88,7 +89,10 @@ impl<'a> Rewriter<'a> {
                 SelectItem::UnnamedExpr(expression) => {
                     let title = match &*expression {
                         Expr::Identifier(ident) => ident.value.clone(),
-                        Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()).unwrap_or_default(),
+                        Expr::CompoundIdentifier(parts) => parts
+                            .last()
+                            .map(|part| part.value.clone())
+                            .unwrap_or_default(),
                         _ if counted => titles[position].clone(),
                         other => other.to_string().to_uppercase(),
                     };
@@ -105,7 +109,11 @@ impl<'a> Rewriter<'a> {
                 self.names.insert(name.clone(), title);
             }
             taken.push(name.clone());
-            let expression = if alone { measured(expression) } else { expression };
+            let expression = if alone {
+                measured(expression)
+            } else {
+                expression
+            };
             *item = SelectItem::ExprWithAlias {
                 expr: expression,
                 alias: quoted(&name),
@@ -121,26 +129,57 @@ impl<'a> Rewriter<'a> {
                 Value::Number(digits, _) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                     super::expressions::number(format!("{digits}."))
                 }
-                Value::Placeholder(name) if !name.starts_with('$') => literal(self.constants, name)?,
+                Value::Placeholder(name) if !name.starts_with('$') => {
+                    literal(self.constants, name)?
+                }
                 _ => Expr::Value(value),
             },
-            Expr::BinaryOp { left, op: BinaryOperator::Divide, right } => call("sf_div", vec![*left, *right]),
-            Expr::BinaryOp { left, op: BinaryOperator::Multiply, right } => call("sf_mul", vec![*left, *right]),
-            Expr::Cast { kind, expr, data_type, .. } => {
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::Divide,
+                right,
+            } => call("sf_div", vec![*left, *right]),
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::Multiply,
+                right,
+            } => call("sf_mul", vec![*left, *right]),
+            Expr::Cast {
+                kind,
+                expr,
+                data_type,
+                ..
+            } => {
                 let inner = match *expr {
                     // `$1:key::TYPE` casts the value itself, not its JSON.
-                    Expr::Function(function) if function.name.to_string() == STAGED_VALUE => staged_value(function),
+                    Expr::Function(function) if function.name.to_string() == STAGED_VALUE => {
+                        staged_value(&function)
+                    }
                     other => other,
                 };
-                let name = if kind == CastKind::TryCast { "sf_try_cast" } else { "sf_cast" };
+                let name = if kind == CastKind::TryCast {
+                    "sf_try_cast"
+                } else {
+                    "sf_cast"
+                };
                 call(name, vec![inner, text(cast_type(&data_type.to_string()))])
             }
-            Expr::TypedString(typed) => cast(Expr::Value(typed.value), &typed.data_type.to_string()),
+            Expr::TypedString(typed) => {
+                cast(Expr::Value(typed.value), &typed.data_type.to_string())
+            }
             Expr::JsonAccess { value, path } => self.json_access(*value, &path)?,
-            Expr::Extract { field, expr, .. } => call("sf_date_part", vec![text(field.to_string()), *expr]),
+            Expr::Extract { field, expr, .. } => {
+                call("sf_date_part", vec![text(field.to_string()), *expr])
+            }
             Expr::Ceil { expr, field } => shortened("sf_ceil", *expr, field)?,
             Expr::Floor { expr, field } => shortened("sf_floor", *expr, field)?,
-            Expr::Substring { expr, substring_from, substring_for, special, shorthand } => Expr::Substring {
+            Expr::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                special,
+                shorthand,
+            } => Expr::Substring {
                 expr,
                 substring_from: substring_from.map(|from| Box::new(bigint(*from))),
                 substring_for: substring_for.map(|length| Box::new(bigint(*length))),
@@ -175,13 +214,23 @@ impl<'a> Rewriter<'a> {
         if !is_row {
             return Ok(call("sf_get", vec![value, text(keys.join("\0"))]));
         }
-        let Some(staged) = self.selects.last().copied().flatten().and_then(|index| self.staged.get(index)) else {
+        let Some(staged) = self
+            .selects
+            .last()
+            .copied()
+            .flatten()
+            .and_then(|index| self.staged.get(index))
+        else {
             return Err(SqlError::unsupported("$1 WITHOUT A STAGED FILE"));
         };
         let [key] = keys.as_slice() else {
             return Err(SqlError::unsupported("PATHS INTO NESTED PARQUET VALUES"));
         };
-        let value = if staged.schema.field_with_name(key).is_ok() { column(key) } else { null() };
+        let value = if staged.schema.field_with_name(key).is_ok() {
+            column(key)
+        } else {
+            null()
+        };
         Ok(call(STAGED_VALUE, vec![value, text("VARIANT")]))
     }
 }
@@ -189,8 +238,9 @@ impl<'a> Rewriter<'a> {
 /// A staged value as JSON; a cast around it takes the value itself.
 const STAGED_VALUE: &str = "sf_cast_staged";
 
-fn staged_value(function: datafusion::sql::sqlparser::ast::Function) -> Expr {
-    sql_functions::arguments(&function).map_or_else(|_| null(), |mut arguments| arguments.swap_remove(0))
+fn staged_value(function: &datafusion::sql::sqlparser::ast::Function) -> Expr {
+    sql_functions::arguments(function)
+        .map_or_else(|_| null(), |mut arguments| arguments.swap_remove(0))
 }
 
 /// A text literal with its length, as a grid shows it.
@@ -218,10 +268,14 @@ pub(crate) fn cast_type(name: &str) -> String {
 fn shortened(name: &str, value: Expr, field: CeilFloorKind) -> Result<Expr, SqlError> {
     match field {
         CeilFloorKind::Scale(scale) => Ok(call(name, vec![value, Expr::Value(scale)])),
-        CeilFloorKind::DateTimeField(field) if field.to_string().is_empty() || field.to_string() == "NODATETIME" => {
+        CeilFloorKind::DateTimeField(field)
+            if field.to_string().is_empty() || field.to_string() == "NODATETIME" =>
+        {
             Ok(call(name, vec![value]))
         }
-        CeilFloorKind::DateTimeField(field) => Err(SqlError::unsupported(format!("{name} TO {field}"))),
+        CeilFloorKind::DateTimeField(field) => {
+            Err(SqlError::unsupported(format!("{name} TO {field}")))
+        }
     }
 }
 
@@ -259,12 +313,16 @@ impl VisitorMut for Rewriter<'_> {
         if let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(expressions) = &mut order_by.kind
         {
-            expressions.iter_mut().for_each(|item| plain_number(&mut item.expr));
+            expressions
+                .iter_mut()
+                .for_each(|item| plain_number(&mut item.expr));
         }
         match &mut query.limit_clause {
             Some(LimitClause::LimitOffset { limit, offset, .. }) => {
                 limit.iter_mut().for_each(plain_number);
-                offset.iter_mut().for_each(|offset| plain_number(&mut offset.value));
+                offset
+                    .iter_mut()
+                    .for_each(|offset| plain_number(&mut offset.value));
             }
             Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
                 plain_number(offset);
@@ -286,7 +344,10 @@ impl VisitorMut for Rewriter<'_> {
 /// A value in parentheses, so that what stands around it binds as before.
 pub(crate) fn grouped(expression: Expr) -> Expr {
     match expression {
-        simple @ (Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) | Expr::Function(_)) => simple,
+        simple @ (Expr::Identifier(_)
+        | Expr::CompoundIdentifier(_)
+        | Expr::Value(_)
+        | Expr::Function(_)) => simple,
         other => nested(other),
     }
 }

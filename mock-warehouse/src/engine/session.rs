@@ -19,8 +19,7 @@ use super::{
     catalog::{Catalog, Key},
     command, ddl, dml, encode, merge, query,
     shared::Shared,
-    stage,
-    text,
+    stage, text,
     transaction::{Change, Transaction},
 };
 
@@ -137,7 +136,9 @@ impl Session {
 
     /// Whether a transaction is open.
     pub fn in_transaction(&self) -> bool {
-        self.work.try_lock().is_ok_and(|work| work.transaction.is_some())
+        self.work
+            .try_lock()
+            .is_ok_and(|work| work.transaction.is_some())
     }
 
     /// Where the named stage (`@stage`, `@db.schema.stage/path`: the path is ignored) keeps its files.
@@ -152,7 +153,9 @@ impl Session {
 
     /// What is current now: role, database, schema, warehouse, parameters.
     pub fn context(&self) -> SessionContext {
-        self.idle().map(|work| work.context.clone()).unwrap_or_default()
+        self.idle()
+            .map(|work| work.context.clone())
+            .unwrap_or_default()
     }
 
     /// The session between two statements.
@@ -197,7 +200,9 @@ impl Work {
                 self.commit()?;
                 ddl::run(self, sql, bindings).await?
             }
-            StatementKind::Put | StatementKind::Get => return Err(SqlError::unsupported("FILE TRANSFER")),
+            StatementKind::Put | StatementKind::Get => {
+                return Err(SqlError::unsupported("FILE TRANSFER"));
+            }
             _ => command::run(self, sql).await?,
         };
         grid.kind = kind;
@@ -236,8 +241,16 @@ impl Work {
 
     /// Waits for the table's lock and holds it until the transaction ends. Outside of a transaction one begins that
     /// [`Work::finish`] ends.
-    pub(crate) async fn lock(&mut self, table_id: u64, name: &str) -> Result<StatementLock, SqlError> {
-        if self.transaction.as_ref().is_some_and(|transaction| transaction.holds(table_id)) {
+    pub(crate) async fn lock(
+        &mut self,
+        table_id: u64,
+        name: &str,
+    ) -> Result<StatementLock, SqlError> {
+        if self
+            .transaction
+            .as_ref()
+            .is_some_and(|transaction| transaction.holds(table_id))
+        {
             return Ok(StatementLock(None));
         }
         let wait = self
@@ -251,7 +264,9 @@ impl Work {
             return Err(SqlError::new(
                 "000625",
                 "57014",
-                format!("Statement has waited for the lock on table '{name}' longer than LOCK_TIMEOUT and was aborted."),
+                format!(
+                    "Statement has waited for the lock on table '{name}' longer than LOCK_TIMEOUT and was aborted."
+                ),
             ));
         };
         Ok(match &mut self.transaction {
@@ -288,4 +303,6 @@ impl Work {
 /// The lock of a statement outside of a transaction; the transaction holds it otherwise.
 #[derive(Debug)]
 #[must_use = "the lock is free when this is dropped"]
-pub(crate) struct StatementLock(#[expect(dead_code, reason = "held, not read")] Option<tokio::sync::OwnedMutexGuard<()>>);
+pub(crate) struct StatementLock(
+    #[expect(dead_code, reason = "held, not read")] Option<tokio::sync::OwnedMutexGuard<()>>,
+);

@@ -61,9 +61,9 @@ impl Shared {
         let mut next = Catalog::clone(&current);
         let result = change(&mut next)?;
         if let Some(store) = &self.store {
-            store
-                .save(&next)
-                .map_err(|error| SqlError::internal(&format!("cannot keep the warehouse: {error}")))?;
+            store.save(&next).map_err(|error| {
+                SqlError::internal(&format!("cannot keep the warehouse: {error}"))
+            })?;
         }
         *current = Arc::new(next);
         Ok(result)
@@ -100,10 +100,18 @@ impl Engine {
     }
 
     fn new(catalog: Catalog, files: Arc<dyn ObjectStore>, store: Option<Store>) -> Self {
-        let used = catalog.objects.values().filter_map(|object| match &object.body {
-            Body::Table(table) => table.parts.iter().map(|part| part.id).chain([table.id]).max(),
-            _ => None,
-        });
+        let used = catalog
+            .objects
+            .values()
+            .filter_map(|object| match &object.body {
+                Body::Table(table) => table
+                    .parts
+                    .iter()
+                    .map(|part| part.id)
+                    .chain([table.id])
+                    .max(),
+                _ => None,
+            });
         let next_id = used.max().unwrap_or(0) + 1;
         Self {
             shared: Arc::new(Shared {
@@ -127,9 +135,17 @@ impl Engine {
             .collect();
         self.shared.change(|catalog| {
             for role in &roles {
-                catalog.objects.entry(Key::new(Kind::Role, &[role])).or_insert_with(|| {
-                    Object::new("ACCOUNTADMIN", Body::Role { roles: Default::default() })
-                });
+                catalog
+                    .objects
+                    .entry(Key::new(Kind::Role, &[role]))
+                    .or_insert_with(|| {
+                        Object::new(
+                            "ACCOUNTADMIN",
+                            Body::Role {
+                                roles: Default::default(),
+                            },
+                        )
+                    });
             }
             let object = catalog
                 .objects
@@ -169,7 +185,11 @@ impl Engine {
             .or_else(|| body.default_role.clone())
             .unwrap_or_else(|| "PUBLIC".to_owned());
         let granted = role == "PUBLIC"
-            || body.roles.iter().any(|held| super::access::Access::new(held).roles(&catalog).contains(&role));
+            || body.roles.iter().any(|held| {
+                super::access::Access::new(held)
+                    .roles(&catalog)
+                    .contains(&role)
+            });
         if !granted {
             return Err(SqlError::new(
                 "390186",
@@ -181,14 +201,16 @@ impl Engine {
                 ),
             ));
         }
-        let name = |name: &Option<String>| name.as_deref().filter(|name| !name.is_empty()).map(folded);
+        let name =
+            |name: &Option<String>| name.as_deref().filter(|name| !name.is_empty()).map(folded);
         Ok(Session::new(
             Arc::clone(&self.shared),
             SessionContext {
                 user: context.user.to_uppercase(),
                 role: Some(role),
                 database: name(&context.database),
-                schema: name(&context.schema).or_else(|| context.database.as_ref().map(|_| "PUBLIC".to_owned())),
+                schema: name(&context.schema)
+                    .or_else(|| context.database.as_ref().map(|_| "PUBLIC".to_owned())),
                 warehouse: name(&context.warehouse).or(body.default_warehouse),
                 parameters: context.parameters,
             },
@@ -232,7 +254,10 @@ pub(crate) fn now() -> i64 {
 
 /// A name as it is written outside of SQL text: folded to upper case unless it is quoted.
 pub(crate) fn folded(name: &str) -> String {
-    match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    match name
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
         Some(inner) => inner.replace("\"\"", "\""),
         None => name.to_uppercase(),
     }

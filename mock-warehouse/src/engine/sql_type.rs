@@ -57,23 +57,29 @@ impl SqlType {
                 scale: 0,
             },
             "FLOAT" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "DOUBLE PRECISION" | "REAL" => Self::Float,
-            "VARCHAR" | "STRING" | "TEXT" | "NVARCHAR" | "CHAR VARYING" | "CHARACTER VARYING" => Self::Varchar {
-                length: numbers.first().copied().unwrap_or(COLUMN_LENGTH),
-            },
+            "VARCHAR" | "STRING" | "TEXT" | "NVARCHAR" | "CHAR VARYING" | "CHARACTER VARYING" => {
+                Self::Varchar {
+                    length: numbers.first().copied().unwrap_or(COLUMN_LENGTH),
+                }
+            }
             "CHAR" | "CHARACTER" | "NCHAR" => Self::Varchar {
                 length: numbers.first().copied().unwrap_or(1),
             },
             "BOOLEAN" | "BOOL" => Self::Boolean,
             "DATE" => Self::Date,
             "TIME" => Self::Time,
-            "TIMESTAMP_NTZ" | "TIMESTAMPNTZ" | "TIMESTAMP" | "DATETIME" | "TIMESTAMP WITHOUT TIME ZONE" => {
-                Self::TimestampNtz {
+            "TIMESTAMP_NTZ"
+            | "TIMESTAMPNTZ"
+            | "TIMESTAMP"
+            | "DATETIME"
+            | "TIMESTAMP WITHOUT TIME ZONE" => Self::TimestampNtz {
+                scale: timestamp_scale.ok_or_else(|| unsupported(&text))?,
+            },
+            "TIMESTAMP_LTZ" | "TIMESTAMPLTZ" | "TIMESTAMP WITH LOCAL TIME ZONE" => {
+                Self::TimestampLtz {
                     scale: timestamp_scale.ok_or_else(|| unsupported(&text))?,
                 }
             }
-            "TIMESTAMP_LTZ" | "TIMESTAMPLTZ" | "TIMESTAMP WITH LOCAL TIME ZONE" => Self::TimestampLtz {
-                scale: timestamp_scale.ok_or_else(|| unsupported(&text))?,
-            },
             "BINARY" | "VARBINARY" | "BYTES" => Self::Binary {
                 length: numbers.first().copied().unwrap_or(BINARY_LENGTH),
             },
@@ -109,26 +115,30 @@ impl SqlType {
                 precision: 18,
                 scale: 0,
             },
-            DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => Self::Number {
-                precision: 18,
-                scale: 0,
-            },
+            DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
+                Self::Number {
+                    precision: 18,
+                    scale: 0,
+                }
+            }
             DataType::Decimal128(precision, scale) => Self::Number {
                 precision: *precision,
                 scale: *scale,
             },
             DataType::Float16 | DataType::Float32 | DataType::Float64 => Self::Float,
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
-                Self::Varchar { length: TEXT_LENGTH }
+                Self::Varchar {
+                    length: TEXT_LENGTH,
+                }
             }
             DataType::Boolean => Self::Boolean,
             DataType::Date32 => Self::Date,
             DataType::Time64(_) | DataType::Time32(_) => Self::Time,
             DataType::Timestamp(_, None) => Self::TimestampNtz { scale: 9 },
             DataType::Timestamp(_, Some(_)) => Self::TimestampLtz { scale: 9 },
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-                Self::Binary { length: BINARY_LENGTH }
-            }
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Self::Binary {
+                length: BINARY_LENGTH,
+            },
             other => return Err(unsupported(&other.to_string())),
         })
     }
@@ -144,7 +154,9 @@ impl SqlType {
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Nanosecond),
             Self::TimestampNtz { scale } => DataType::Timestamp(time_unit(scale), None),
-            Self::TimestampLtz { scale } => DataType::Timestamp(time_unit(scale), Some("UTC".into())),
+            Self::TimestampLtz { scale } => {
+                DataType::Timestamp(time_unit(scale), Some("UTC".into()))
+            }
             Self::Binary { .. } => DataType::Binary,
         }
     }
@@ -244,7 +256,10 @@ impl fmt::Display for SqlType {
 /// The field with the table it belongs to.
 pub(crate) fn with_table(field: Field, database: &str, schema: &str, table: &str) -> Field {
     let mut metadata = field.metadata().clone();
-    metadata.insert(TABLE_KEY.to_owned(), format!("{database}\0{schema}\0{table}"));
+    metadata.insert(
+        TABLE_KEY.to_owned(),
+        format!("{database}\0{schema}\0{table}"),
+    );
     field.with_metadata(metadata)
 }
 
@@ -297,7 +312,10 @@ mod tests {
             assert_eq!(SqlType::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(SqlType::parse("int").unwrap().to_string(), "NUMBER(38,0)");
-        assert_eq!(SqlType::parse("string").unwrap().to_string(), "VARCHAR(16777216)");
+        assert_eq!(
+            SqlType::parse("string").unwrap().to_string(),
+            "VARCHAR(16777216)"
+        );
         assert!(SqlType::parse("GEOGRAPHY").is_err());
         assert!(SqlType::parse("NUMBER(39,0)").is_err());
     }

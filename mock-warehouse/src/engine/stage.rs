@@ -50,7 +50,11 @@ impl Stage {
 
     /// What a role needs to read the stage, and to write into it.
     pub(crate) fn privileges(&self) -> (&'static str, &'static str) {
-        if self.url.is_some() { ("USAGE", "USAGE") } else { ("READ", "WRITE") }
+        if self.url.is_some() {
+            ("USAGE", "USAGE")
+        } else {
+            ("READ", "WRITE")
+        }
     }
 }
 
@@ -84,7 +88,11 @@ pub(crate) fn location(place: &Place) -> StageLocation {
         Some(url) => {
             let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
             // azure://<account>.blob.core.windows.net/<container>/<path>
-            let rest = if scheme == "azure" { rest.split_once('/').map_or("", |(_, rest)| rest) } else { rest };
+            let rest = if scheme == "azure" {
+                rest.split_once('/').map_or("", |(_, rest)| rest)
+            } else {
+                rest
+            };
             rest.to_owned()
         }
     };
@@ -93,13 +101,20 @@ pub(crate) fn location(place: &Place) -> StageLocation {
     StageLocation {
         name: place.key.full_name(),
         bucket: bucket.to_owned(),
-        prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
+        prefix: if prefix.is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}/")
+        },
         encryption: place.stage.encryption(),
     }
 }
 
 /// The files of the place: those whose path in the stage begins with the place's, with that path, in name order.
-pub(crate) async fn files(shared: &Shared, place: &Place) -> Result<Vec<(String, ObjectMeta)>, SqlError> {
+pub(crate) async fn files(
+    shared: &Shared,
+    place: &Place,
+) -> Result<Vec<(String, ObjectMeta)>, SqlError> {
     let (store, root) = opened(shared, place)?;
     let begin = format!("{root}{}", place.path);
     let folder = begin.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -107,7 +122,9 @@ pub(crate) async fn files(shared: &Shared, place: &Place) -> Result<Vec<(String,
         .list(Some(&Path::from(folder)))
         .try_collect()
         .await
-        .map_err(|error| SqlError::internal(&format!("cannot list {}: {error}", place.key.full_name())))?;
+        .map_err(|error| {
+            SqlError::internal(&format!("cannot list {}: {error}", place.key.full_name()))
+        })?;
     let mut files: Vec<_> = listed
         .into_iter()
         .filter(|file| file.location.as_ref().starts_with(&begin))
@@ -118,8 +135,16 @@ pub(crate) async fn files(shared: &Shared, place: &Place) -> Result<Vec<(String,
 }
 
 /// The store that holds the stage's files, and what their names begin with in it.
-pub(crate) fn opened(shared: &Shared, place: &Place) -> Result<(Arc<dyn ObjectStore>, String), SqlError> {
-    if let Some(folder) = place.stage.url.as_deref().and_then(|url| url.strip_prefix("file://")) {
+pub(crate) fn opened(
+    shared: &Shared,
+    place: &Place,
+) -> Result<(Arc<dyn ObjectStore>, String), SqlError> {
+    if let Some(folder) = place
+        .stage
+        .url
+        .as_deref()
+        .and_then(|url| url.strip_prefix("file://"))
+    {
         if !FilePath::new(folder).is_dir() {
             return Ok((Arc::clone(&shared.files), "no-such-folder/".to_owned()));
         }
@@ -128,7 +153,10 @@ pub(crate) fn opened(shared: &Shared, place: &Place) -> Result<(Arc<dyn ObjectSt
         return Ok((Arc::new(store), String::new()));
     }
     let location = location(place);
-    Ok((Arc::clone(&shared.files), format!("{}/{}", location.bucket, location.prefix)))
+    Ok((
+        Arc::clone(&shared.files),
+        format!("{}/{}", location.bucket, location.prefix),
+    ))
 }
 
 /// The rows of a staged source. The file format must be a named one that the role may use.
@@ -159,9 +187,16 @@ pub(crate) async fn read(
     let mut batches = Vec::new();
     for (path, file) in files {
         let unreadable = |error: &dyn std::fmt::Display| {
-            SqlError::new("100100", "22000", format!("Error reading the Parquet file '{path}': {error}"))
+            SqlError::new(
+                "100100",
+                "22000",
+                format!("Error reading the Parquet file '{path}': {error}"),
+            )
         };
-        let found = store.get(&file.location).await.map_err(|error| unreadable(&error))?;
+        let found = store
+            .get(&file.location)
+            .await
+            .map_err(|error| unreadable(&error))?;
         let bytes: Bytes = found.bytes().await.map_err(|error| unreadable(&error))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
             .and_then(|builder| builder.build())
@@ -197,7 +232,9 @@ fn plain(batch: &RecordBatch) -> Result<RecordBatch, SqlError> {
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let wanted = match field.data_type() {
             DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => DataType::Utf8,
-            DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+            DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                DataType::Binary
+            }
             DataType::Float32 | DataType::Float16 => DataType::Float64,
             DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
                 DataType::Decimal128(*precision, *scale)
@@ -208,7 +245,10 @@ fn plain(batch: &RecordBatch) -> Result<RecordBatch, SqlError> {
         columns.push(cast(column, &wanted)?);
         fields.push(Field::new(field.name(), wanted, true));
     }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns,
+    )?)
 }
 
 /// The batches with the columns of all of them: what a file does not have is NULL.
@@ -233,8 +273,13 @@ fn united(batches: Vec<RecordBatch>) -> Result<StagedRows, SqlError> {
                     None => Ok(new_null_array(field.data_type(), batch.num_rows())),
                 })
                 .collect::<Result<Vec<_>, SqlError>>()?;
-            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?)
+            let options =
+                arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            Ok(RecordBatch::try_new_with_options(
+                Arc::clone(&schema),
+                columns,
+                &options,
+            )?)
         })
         .collect::<Result<_, SqlError>>()?;
     Ok(StagedRows { schema, batches })

@@ -37,7 +37,8 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((store, None)),
             Err(error) => return Err(files(&manifest, error)),
         };
-        let mut catalog: Catalog = serde_json::from_slice(&text).map_err(|error| damaged(&manifest, &error))?;
+        let mut catalog: Catalog =
+            serde_json::from_slice(&text).map_err(|error| damaged(&manifest, &error))?;
         for object in catalog.objects.values_mut() {
             if let Body::Table(table) = &mut object.body {
                 for part in &mut Arc::make_mut(table).parts {
@@ -68,7 +69,8 @@ impl Store {
     fn read(&self, part: &mut Part) -> Result<(), OpenError> {
         let path = self.part(part.id);
         let file = File::open(&path).map_err(|error| files(&path, error))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&path, &error))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+            .map_err(|error| damaged(&path, &error))?;
         let schema = Arc::clone(builder.schema());
         let batches: Vec<_> = builder
             .build()
@@ -84,7 +86,9 @@ impl Store {
     pub(crate) fn save(&self, catalog: &Catalog) -> io::Result<()> {
         let mut kept = BTreeSet::new();
         for object in catalog.objects.values() {
-            let Body::Table(table) = &object.body else { continue };
+            let Body::Table(table) = &object.body else {
+                continue;
+            };
             for part in &table.parts {
                 kept.insert(self.part(part.id));
                 if !self.part(part.id).exists() {
@@ -109,8 +113,16 @@ impl Store {
         let draft = self.parts().join(format!("{}.draft", part.id));
         let batch = part.batch();
         // The table knows its columns; the file needs only names that differ.
-        let fields: Vec<_> = batch.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        let batch = batch.clone().with_schema(Arc::new(Schema::new(fields))).map_err(io::Error::other)?;
+        let fields: Vec<_> = batch
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect();
+        let batch = batch
+            .clone()
+            .with_schema(Arc::new(Schema::new(fields)))
+            .map_err(io::Error::other)?;
         let file = File::create(&draft)?;
         let mut writer = ArrowWriter::try_new(file, batch.schema(), None)?;
         writer.write(&batch)?;

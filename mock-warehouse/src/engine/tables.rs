@@ -5,7 +5,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::sql::sqlparser::{
-    ast::{AlterTableOperation, ColumnDef, ColumnOption, CreateTable, Expr, ObjectName, Statement, TableConstraint},
+    ast::{
+        AlterTableOperation, ColumnDef, ColumnOption, CreateTable, Expr, ObjectName, Statement,
+        TableConstraint,
+    },
     keywords::Keyword,
     tokenizer::Token,
 };
@@ -28,9 +31,13 @@ use super::{
 fn columns(table: &CreateTable) -> Result<Vec<Column>, SqlError> {
     let mut columns: Vec<Column> = table.columns.iter().map(column).collect::<Result<_, _>>()?;
     for constraint in &table.constraints {
-        let TableConstraint::PrimaryKey(primary) = constraint else { continue };
+        let TableConstraint::PrimaryKey(primary) = constraint else {
+            continue;
+        };
         for indexed in &primary.columns {
-            let Expr::Identifier(name) = &indexed.column.expr else { continue };
+            let Expr::Identifier(name) = &indexed.column.expr else {
+                continue;
+            };
             let column = columns
                 .iter_mut()
                 .find(|column| column.name == name.value)
@@ -67,12 +74,21 @@ fn column(definition: &ColumnDef) -> Result<Column, SqlError> {
     Ok(column)
 }
 
-pub(crate) async fn create_table(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+pub(crate) async fn create_table(
+    work: &mut Work,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
     let normalized = text::normalize(sql)?;
     let Statement::CreateTable(create) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF TABLE"));
     };
-    if create.temporary || create.external || create.dynamic || create.iceberg || create.clone.is_some() {
+    if create.temporary
+        || create.external
+        || create.dynamic
+        || create.iceberg
+        || create.clone.is_some()
+    {
         return Err(SqlError::unsupported("THIS KIND OF TABLE"));
     }
     let key = key(&work.context, Kind::Table, &parts(&create.name))?;
@@ -99,7 +115,11 @@ pub(crate) async fn create_table(work: &mut Work, sql: &str, bindings: &Bindings
             });
         }
         let batch = one_batch(&rows)?;
-        let fields: Vec<_> = table.columns.iter().map(|column| column.sql_type.field(&column.name, true)).collect();
+        let fields: Vec<_> = table
+            .columns
+            .iter()
+            .map(|column| column.sql_type.field(&column.name, true))
+            .collect();
         let columns = batch
             .columns()
             .iter()
@@ -150,9 +170,11 @@ fn comment(sql: &str) -> Option<String> {
         .filter(|token| !matches!(token, Token::Whitespace(_)))
         .collect();
     tokens.windows(3).find_map(|window| match window {
-        [Token::Word(word), Token::Eq, Token::SingleQuotedString(comment)] if word.keyword == Keyword::COMMENT => {
-            Some(comment.clone())
-        }
+        [
+            Token::Word(word),
+            Token::Eq,
+            Token::SingleQuotedString(comment),
+        ] if word.keyword == Keyword::COMMENT => Some(comment.clone()),
         _ => None,
     })
 }
@@ -181,7 +203,11 @@ pub(crate) async fn create_view(work: &mut Work, sql: &str) -> Result<Grid, SqlE
     let body = Body::View(View {
         statement: sql.trim().to_owned(),
         query: query.to_owned(),
-        columns: create.columns.iter().map(|column| column.name.value.clone()).collect(),
+        columns: create
+            .columns
+            .iter()
+            .map(|column| column.name.value.clone())
+            .collect(),
     });
     let mut object = work.object(body);
     object.comment = create.comment.unwrap_or_default();
@@ -198,7 +224,11 @@ fn after_as(sql: &str) -> Option<&str> {
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
             Token::Word(word) if depth == 0 && word.keyword == Keyword::AS => {
-                return Some(sql[offsets.of(token.span.end)..].trim().trim_end_matches(';'));
+                return Some(
+                    sql[offsets.of(token.span.end)..]
+                        .trim()
+                        .trim_end_matches(';'),
+                );
             }
             _ => {}
         }
@@ -206,34 +236,61 @@ fn after_as(sql: &str) -> Option<&str> {
     None
 }
 
-pub(crate) async fn alter_table(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
-    let normalized = text::normalize(sql)?;
+pub(crate) async fn alter_table(
+    work: &mut Work,
+    sql: &str,
+    bindings: &Bindings,
+) -> Result<Grid, SqlError> {
+    let mut normalized = text::normalize(sql)?;
+    // The parser does not know these words here; they can only stand behind COLUMN.
+    let is_word = |position: usize, keyword: Keyword| matches!(normalized.tokens.get(position).map(|token| &token.token), Some(Token::Word(word)) if word.keyword == keyword);
+    let words = [Keyword::COLUMN, Keyword::IF, Keyword::NOT, Keyword::EXISTS];
+    let found = (0..normalized.tokens.len()).find(|start| {
+        words
+            .iter()
+            .enumerate()
+            .all(|(offset, keyword)| is_word(start + offset, *keyword))
+    });
+    if let Some(start) = found {
+        normalized.tokens.drain(start + 1..start + words.len());
+    }
     let Statement::AlterTable(alter) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF ALTER TABLE"));
     };
     let key = owned(work, &alter.name)?;
     for operation in alter.operations {
-        let AlterTableOperation::AddColumn { if_not_exists, column_def, .. } = operation else {
+        let AlterTableOperation::AddColumn { column_def, .. } = operation else {
             return Err(SqlError::unsupported(format!("ALTER TABLE {operation}")));
         };
         let added = column(&column_def)?;
         let _lock = super::dml::locked(work, &key).await?;
-        let table = Arc::clone(work.view().table(&key.path).expect("the lock is on the table"));
+        let table = Arc::clone(
+            work.view()
+                .table(&key.path)
+                .expect("the lock is on the table"),
+        );
         if table.column_index(&added.name).is_some() {
-            if if_not_exists {
+            if found.is_some() {
                 continue;
             }
             return Err(SqlError::new(
                 "001430",
                 "42601",
-                format!("SQL compilation error:\ncolumn '{}' already exists", added.name),
+                format!(
+                    "SQL compilation error:\ncolumn '{}' already exists",
+                    added.name
+                ),
             ));
         }
         if !added.nullable && added.default.is_none() && table.row_count() > 0 {
             return Err(SqlError::new(
                 "002238",
                 "42601",
-                format!("SQL compilation error:\nNon-nullable column '{}' cannot be added to non-empty table '{}' unless it has a non-null default value.", added.name, key.name()),
+                format!(
+                    "SQL compilation error:\nNon-nullable column '{}' cannot be added to non-empty table '{}' unless it has a non-null default value.",
+                    added.name,
+                    key.name()
+                ),
             ));
         }
         let parts = widened(work, &table, &added, &normalized, bindings).await?;
@@ -280,7 +337,10 @@ async fn widened(
             .chain([added])
             .map(|column| column.sql_type.field(&column.name, true))
             .collect();
-        parts.extend(stored(work, RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?));
+        parts.extend(stored(
+            work,
+            RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?,
+        ));
     }
     Ok(parts)
 }

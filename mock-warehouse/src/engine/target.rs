@@ -38,7 +38,11 @@ pub(crate) struct Target {
 }
 
 /// The full name of the table, if the role may do that with it.
-pub(crate) fn authorized(work: &Work, name: &ObjectName, privileges: &[&str]) -> Result<Key, SqlError> {
+pub(crate) fn authorized(
+    work: &Work,
+    name: &ObjectName,
+    privileges: &[&str],
+) -> Result<Key, SqlError> {
     let catalog = work.view();
     let access = work.access();
     let table = key(&work.context, Kind::Table, &parts(name))?;
@@ -49,7 +53,11 @@ pub(crate) fn authorized(work: &Work, name: &ObjectName, privileges: &[&str]) ->
 }
 
 impl Target {
-    pub(crate) fn new(catalog: &Catalog, key: &Key, alias: Option<TableAlias>) -> Result<Self, SqlError> {
+    pub(crate) fn new(
+        catalog: &Catalog,
+        key: &Key,
+        alias: Option<TableAlias>,
+    ) -> Result<Self, SqlError> {
         let table = catalog
             .table(&key.path)
             .ok_or_else(|| super::access::Access::new("PUBLIC").missing(catalog, key))?;
@@ -72,7 +80,13 @@ impl Target {
 
     /// The target's rows, each with its place.
     pub(crate) fn source(&self) -> Result<Source, SqlError> {
-        let mut fields: Vec<_> = self.table.schema(&self.key.path).fields().iter().cloned().collect();
+        let mut fields: Vec<_> = self
+            .table
+            .schema(&self.key.path)
+            .fields()
+            .iter()
+            .cloned()
+            .collect();
         fields.push(Arc::new(Field::new(PART, DataType::UInt64, false)));
         fields.push(Arc::new(Field::new(ROW, DataType::UInt64, false)));
         let schema = Arc::new(Schema::new(fields));
@@ -137,7 +151,10 @@ impl Target {
             .iter()
             .map(|column| column.sql_type.field(&column.name, true))
             .collect();
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+        Ok(RecordBatch::try_new(
+            Arc::new(Schema::new(fields)),
+            columns,
+        )?)
     }
 
     fn part(&self, work: &Work, rows: RecordBatch) -> Option<Part> {
@@ -214,7 +231,11 @@ pub(crate) fn at(position: usize) -> Expr {
 pub(crate) fn places(batch: &RecordBatch) -> Vec<Option<(u64, u64)>> {
     let parts = batch.column(0).as_primitive::<UInt64Type>();
     let rows = batch.column(1).as_primitive::<UInt64Type>();
-    parts.iter().zip(rows).map(|(part, row)| part.zip(row)).collect()
+    parts
+        .iter()
+        .zip(rows)
+        .map(|(part, row)| part.zip(row))
+        .collect()
 }
 
 /// A column that counts rows.

@@ -142,7 +142,9 @@ pub(crate) fn normalize(sql: &str) -> Result<Normalized, SqlError> {
             continue;
         }
         match &mut token.token {
-            Token::Word(word) if word.quote_style.is_none() && !in_path => word.value = word.value.to_uppercase(),
+            Token::Word(word) if word.quote_style.is_none() && !in_path => {
+                word.value = word.value.to_uppercase()
+            }
             Token::Word(_) | Token::Period if in_path => {}
             Token::Colon => {}
             Token::Placeholder(text) if text == "?" => {
@@ -164,9 +166,9 @@ pub(crate) fn normalize(sql: &str) -> Result<Normalized, SqlError> {
 
 /// Whether the next token goes on with the path that this one is in.
 fn adjacent(source: &[TokenWithSpan], position: usize) -> bool {
-    source
-        .get(position + 1)
-        .is_some_and(|next| matches!(next.token, Token::Period) || next.span.start == source[position].span.end)
+    source.get(position + 1).is_some_and(|next| {
+        matches!(next.token, Token::Period) || next.span.start == source[position].span.end
+    })
 }
 
 /// Whether what comes next is the source of a FROM, a JOIN or a further one after a comma.
@@ -219,7 +221,9 @@ pub(crate) fn unquoted_path(
 ) -> Option<(String, usize)> {
     let start = offsets.of(source[position].span.end);
     let length = sql[start..]
-        .find(|character: char| character.is_whitespace() || matches!(character, '(' | ')' | ',' | ';'))
+        .find(|character: char| {
+            character.is_whitespace() || matches!(character, '(' | ')' | ',' | ';')
+        })
         .unwrap_or(sql.len() - start);
     let end = start + length;
     let next = source
@@ -232,7 +236,8 @@ pub(crate) fn unquoted_path(
 /// The texts of the items of the outermost SELECT: an unnamed expression is shown under its own text.
 fn titles(sql: &str) -> Result<Vec<String>, SqlError> {
     let offsets = Offsets::new(sql);
-    let (mut depth, mut items, mut current): (i32, Vec<String>, Option<(usize, usize)>) = (0, Vec::new(), None);
+    let (mut depth, mut items, mut current): (i32, Vec<String>, Option<(usize, usize)>) =
+        (0, Vec::new(), None);
     let mut selecting = false;
     for token in tokens(sql)? {
         let ends = match &token.token {
@@ -266,7 +271,11 @@ fn titles(sql: &str) -> Result<Vec<String>, SqlError> {
                     | Keyword::HAVING
             ),
             Token::Comma if depth == 0 && selecting => {
-                items.extend(current.take().map(|(from, to)| sql[from..to].to_uppercase()));
+                items.extend(
+                    current
+                        .take()
+                        .map(|(from, to)| sql[from..to].to_uppercase()),
+                );
                 continue;
             }
             Token::EOF => break,
@@ -298,12 +307,18 @@ impl Offsets {
     pub(crate) fn new(sql: &str) -> Self {
         let mut lines = vec![Vec::new()];
         for (offset, character) in sql.char_indices() {
-            lines.last_mut().expect("there is a first line").push(offset);
+            lines
+                .last_mut()
+                .expect("there is a first line")
+                .push(offset);
             if character == '\n' {
                 lines.push(Vec::new());
             }
         }
-        Self { lines, end: sql.len() }
+        Self {
+            lines,
+            end: sql.len(),
+        }
     }
 
     /// The byte offset of a place.
@@ -338,13 +353,22 @@ mod tests {
     #[test]
     fn an_unnamed_column_is_called_by_its_text() {
         let titles = |sql| normalize(sql).unwrap().titles;
-        assert_eq!(titles("SELECT 'NaN'::FLOAT, count(*) FROM t"), ["'NAN'::FLOAT", "COUNT(*)"]);
-        assert_eq!(titles("WITH a AS (SELECT 1) SELECT b, c(d, e)"), ["B", "C(D, E)"]);
+        assert_eq!(
+            titles("SELECT 'NaN'::FLOAT, count(*) FROM t"),
+            ["'NAN'::FLOAT", "COUNT(*)"]
+        );
+        assert_eq!(
+            titles("WITH a AS (SELECT 1) SELECT b, c(d, e)"),
+            ["B", "C(D, E)"]
+        );
     }
 
     #[test]
     fn a_staged_source_becomes_a_table() {
-        let normalized = normalize("SELECT $1:Key.in::DATE d FROM '@db.s.st/a b/c.parquet' (FILE_FORMAT => 'F') x").unwrap();
+        let normalized = normalize(
+            "SELECT $1:Key.in::DATE d FROM '@db.s.st/a b/c.parquet' (FILE_FORMAT => 'F') x",
+        )
+        .unwrap();
         assert_eq!(
             normalized.stages,
             [StageReference {
@@ -352,13 +376,21 @@ mod tests {
                 format: Some("F".to_owned())
             }]
         );
-        let text: Vec<String> = normalized.tokens.iter().map(|token| token.token.to_string()).collect();
-        assert_eq!(text.join(" "), "SELECT $1 : Key . in :: DATE D FROM \"@0\" X");
+        let text: Vec<String> = normalized
+            .tokens
+            .iter()
+            .map(|token| token.token.to_string())
+            .collect();
+        assert_eq!(
+            text.join(" "),
+            "SELECT $1 : Key . in :: DATE D FROM \"@0\" X"
+        );
     }
 
     #[test]
     fn an_unquoted_stage_ends_at_a_blank() {
-        let normalized = normalize("SELECT 1 FROM @st/a-1/ (file_format => f) WHERE 1 = 1").unwrap();
+        let normalized =
+            normalize("SELECT 1 FROM @st/a-1/ (file_format => f) WHERE 1 = 1").unwrap();
         assert_eq!(normalized.stages[0].path, "st/a-1/");
         assert_eq!(normalized.stages[0].format.as_deref(), Some("f"));
     }

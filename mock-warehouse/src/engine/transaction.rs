@@ -41,7 +41,9 @@ impl Transaction {
                 ..Change::default()
             };
         }
-        entry.added.retain(|part| !change.removed.contains(&part.id));
+        entry
+            .added
+            .retain(|part| !change.removed.contains(&part.id));
         entry.removed.extend(change.removed);
         entry.added.extend(change.added);
     }
@@ -53,13 +55,17 @@ impl Transaction {
     /// The catalog with the changes in it. What was changed in a table that is gone or replaced by now is lost.
     pub(crate) fn apply(&self, catalog: &mut Catalog) {
         for (key, change) in &self.changes {
-            let same = catalog.table(&key.path).is_some_and(|table| table.id == change.table_id);
+            let same = catalog
+                .table(&key.path)
+                .is_some_and(|table| table.id == change.table_id);
             if !same {
                 continue;
             }
             catalog
                 .change_table(key, |table| {
-                    table.parts.retain(|part| !change.removed.contains(&part.id));
+                    table
+                        .parts
+                        .retain(|part| !change.removed.contains(&part.id));
                     table.parts.extend(change.added.iter().cloned());
                 })
                 .expect("the table was there just now");

@@ -14,8 +14,9 @@ use datafusion::{
 };
 
 use super::{
-    Call, any_nullable, cast::timestamps, constant_text, function,
+    Call, any_nullable, constant_text, function,
     text::{instant, nanoseconds, parse_zone},
+    times::timestamps,
     typed,
 };
 use crate::engine::{SqlError, sql_type::SqlType};
@@ -24,8 +25,16 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         function("sf_date_trunc", |args| same_field(args, 1), truncate),
         function("sf_dateadd", dateadd_field, dateadd),
-        function("sf_datediff", |args| Ok(number_field(any_nullable(args))), datediff),
-        function("sf_date_part", |args| Ok(number_field(any_nullable(args))), date_part),
+        function(
+            "sf_datediff",
+            |args| Ok(number_field(any_nullable(args))),
+            datediff,
+        ),
+        function(
+            "sf_date_part",
+            |args| Ok(number_field(any_nullable(args))),
+            date_part,
+        ),
         function("sf_convert_timezone", convert_field, convert_timezone),
     ]
 }
@@ -128,7 +137,12 @@ fn wall_times(array: &ArrayRef, zone: &str) -> Result<Vec<Option<NaiveDateTime>>
     let zone = parse_zone(if zoned { zone } else { "UTC" })?;
     Ok(nanoseconds(array)?
         .into_iter()
-        .map(|value| value.map(|value| zone.from_utc_datetime(&instant(value).naive_utc()).naive_local()))
+        .map(|value| {
+            value.map(|value| {
+                zone.from_utc_datetime(&instant(value).naive_utc())
+                    .naive_local()
+            })
+        })
         .collect())
 }
 
@@ -151,7 +165,10 @@ fn from_wall_times(call: &Call<'_>, values: Vec<Option<NaiveDateTime>>) -> Resul
         .into_iter()
         .map(|value| {
             value.map(|local| {
-                let utc = zone.from_local_datetime(&local).earliest().map_or(local, |time| time.naive_utc());
+                let utc = zone
+                    .from_local_datetime(&local)
+                    .earliest()
+                    .map_or(local, |time| time.naive_utc());
                 nanos(utc)
             })
         })
@@ -196,9 +213,13 @@ fn truncated(time: NaiveDateTime, unit: Unit) -> NaiveDateTime {
 fn dateadd_field(args: &ReturnFieldArgs<'_>) -> Result<FieldRef> {
     let unit = Unit::parse(constant_text(args.scalar_arguments[0])?)?;
     let field = same_field(args, 2)?;
-    let below_a_day = unit.nanoseconds().is_some_and(|length| length < 86_400_000_000_000);
+    let below_a_day = unit
+        .nanoseconds()
+        .is_some_and(|length| length < 86_400_000_000_000);
     if field.data_type() == &DataType::Date32 && below_a_day {
-        return Ok(Arc::new(SqlType::TimestampNtz { scale: 9 }.field("time", field.is_nullable())));
+        return Ok(Arc::new(
+            SqlType::TimestampNtz { scale: 9 }.field("time", field.is_nullable()),
+        ));
     }
     Ok(field)
 }
@@ -211,7 +232,8 @@ fn dateadd(call: &Call<'_>) -> Result<ArrayRef> {
     for (time, amount) in times.into_iter().zip(typed::<Decimal128Array>(&amounts)?) {
         values.push(match (time, amount) {
             (Some(time), Some(amount)) => Some(
-                added(time, amount, unit).ok_or_else(|| SqlError::out_of_range(format!("{time} + {amount}")))?,
+                added(time, amount, unit)
+                    .ok_or_else(|| SqlError::out_of_range(format!("{time} + {amount}")))?,
             ),
             _ => None,
         });
@@ -223,7 +245,11 @@ fn added(time: NaiveDateTime, amount: i128, unit: Unit) -> Option<NaiveDateTime>
     if let Some(length) = unit.nanoseconds() {
         return Some(instant(nanos(time).checked_add(amount.checked_mul(length)?)?).naive_utc());
     }
-    let months = Months::new(u32::try_from(amount.unsigned_abs()).ok()?.checked_mul(unit.months())?);
+    let months = Months::new(
+        u32::try_from(amount.unsigned_abs())
+            .ok()?
+            .checked_mul(unit.months())?,
+    );
     if amount < 0 {
         time.checked_sub_months(months)
     } else {
@@ -241,7 +267,8 @@ fn datediff(call: &Call<'_>) -> Result<ArrayRef> {
         match unit.nanoseconds() {
             Some(length) => (nanos(to) - nanos(from)).div_euclid(length),
             None => {
-                let months = |time: NaiveDateTime| i128::from(time.year()) * 12 + i128::from(time.month0());
+                let months =
+                    |time: NaiveDateTime| i128::from(time.year()) * 12 + i128::from(time.month0());
                 (months(to) - months(from)) / i128::from(unit.months())
             }
         }
@@ -256,7 +283,9 @@ fn date_part(call: &Call<'_>) -> Result<ArrayRef> {
     let part = call.text(0)?.to_lowercase();
     let times = wall_times(&call.arrays[1], call.zone)?;
     let unit = match part.as_str() {
-        "dayofweek" | "dow" | "dayofweekiso" | "dayofyear" | "doy" | "epoch_second" | "epoch" => None,
+        "dayofweek" | "dow" | "dayofweekiso" | "dayofyear" | "doy" | "epoch_second" | "epoch" => {
+            None
+        }
         other => Some(Unit::parse(other)?),
     };
     let value = |time: NaiveDateTime| -> i128 {
@@ -281,14 +310,16 @@ fn date_part(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn numbers(values: impl Iterator<Item = Option<i128>>) -> Result<ArrayRef> {
     let values: Decimal128Array = values.collect();
-    Ok(Arc::new(values.with_precision_and_scale(38, 0).and_then(|values| {
-        let narrow = cast(&values, &DataType::Decimal128(9, 0))?;
-        Ok(narrow
-            .as_any()
-            .downcast_ref::<Decimal128Array>()
-            .expect("a cast to decimal yields decimals")
-            .clone())
-    })?))
+    Ok(Arc::new(values.with_precision_and_scale(38, 0).and_then(
+        |values| {
+            let narrow = cast(&values, &DataType::Decimal128(9, 0))?;
+            Ok(narrow
+                .as_any()
+                .downcast_ref::<Decimal128Array>()
+                .expect("a cast to decimal yields decimals")
+                .clone())
+        },
+    )?))
 }
 
 fn convert_field(args: &ReturnFieldArgs<'_>) -> Result<FieldRef> {
@@ -297,14 +328,19 @@ fn convert_field(args: &ReturnFieldArgs<'_>) -> Result<FieldRef> {
         SqlType::TimestampNtz { scale } | SqlType::TimestampLtz { scale } => scale,
         _ => 9,
     };
-    Ok(Arc::new(SqlType::TimestampNtz { scale }.field("time", field.is_nullable())))
+    Ok(Arc::new(
+        SqlType::TimestampNtz { scale }.field("time", field.is_nullable()),
+    ))
 }
 
 /// The time on the wall of another zone: `(to, time)` or `(from, to, time)`.
 fn convert_timezone(call: &Call<'_>) -> Result<ArrayRef> {
     let last = call.arrays.len() - 1;
     let to = parse_zone(call.text(last - 1)?)?;
-    let zoned = matches!(call.arrays[last].data_type(), DataType::Timestamp(_, Some(_)));
+    let zoned = matches!(
+        call.arrays[last].data_type(),
+        DataType::Timestamp(_, Some(_))
+    );
     let from = parse_zone(match (last, zoned) {
         (2, _) => call.text(0)?,
         (_, true) => "UTC",
@@ -314,7 +350,10 @@ fn convert_timezone(call: &Call<'_>) -> Result<ArrayRef> {
         .into_iter()
         .map(|value| {
             value.map(|local| {
-                let utc = from.from_local_datetime(&local).earliest().map_or(local, |time| time.naive_utc());
+                let utc = from
+                    .from_local_datetime(&local)
+                    .earliest()
+                    .map_or(local, |time| time.naive_utc());
                 to.from_utc_datetime(&utc).naive_local()
             })
         })

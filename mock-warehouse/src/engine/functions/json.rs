@@ -15,9 +15,21 @@ use crate::engine::{SqlError, sql_type::SqlType};
 /// `sf_parse_json(text)`, `sf_try_parse_json(text)`, `sf_get(variant, 'path')`.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        function("sf_parse_json", |_| Ok(Arc::new(SqlType::Variant.field("json", true))), |call| parse(call, false)),
-        function("sf_try_parse_json", |_| Ok(Arc::new(SqlType::Variant.field("json", true))), |call| parse(call, true)),
-        function("sf_get", |_| Ok(Arc::new(SqlType::Variant.field("json", true))), get),
+        function(
+            "sf_parse_json",
+            |_| Ok(Arc::new(SqlType::Variant.field("json", true))),
+            |call| parse(call, false),
+        ),
+        function(
+            "sf_try_parse_json",
+            |_| Ok(Arc::new(SqlType::Variant.field("json", true))),
+            |call| parse(call, true),
+        ),
+        function(
+            "sf_get",
+            |_| Ok(Arc::new(SqlType::Variant.field("json", true))),
+            get,
+        ),
     ]
 }
 
@@ -30,7 +42,12 @@ fn parse(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
             Some(Ok(value)) => Some(value.to_string()),
             Some(Err(_)) if lenient => None,
             Some(Err(error)) => {
-                return Err(SqlError::new("100069", "22P02", format!("Error parsing JSON: {error}")).into());
+                return Err(SqlError::new(
+                    "100069",
+                    "22P02",
+                    format!("Error parsing JSON: {error}"),
+                )
+                .into());
             }
         });
     }
@@ -72,11 +89,23 @@ pub(super) fn scalars(array: &ArrayRef) -> Result<StringArray> {
 pub(super) fn from_values(array: &ArrayRef, zone: &str) -> Result<StringArray> {
     let plain = matches!(
         array.data_type(),
-        DataType::Boolean | DataType::Decimal128(..) | DataType::Int64 | DataType::Int32 | DataType::Float64
+        DataType::Boolean
+            | DataType::Decimal128(..)
+            | DataType::Int64
+            | DataType::Int32
+            | DataType::Float64
     );
     Ok(to_text(array, zone)?
         .iter()
-        .map(|text| text.map(|text| if plain { text.to_owned() } else { Value::from(text).to_string() }))
+        .map(|text| {
+            text.map(|text| {
+                if plain {
+                    text.to_owned()
+                } else {
+                    Value::from(text).to_string()
+                }
+            })
+        })
         .collect())
 }
 

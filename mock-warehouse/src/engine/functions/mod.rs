@@ -12,7 +12,8 @@ use arrow::{
 use datafusion::{
     common::{DataFusionError, Result, ScalarValue},
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+        Volatility,
     },
 };
 
@@ -20,7 +21,9 @@ mod cast;
 mod dates;
 mod json;
 mod number;
+mod rounding;
 mod text;
+mod times;
 
 pub(crate) use json::pretty;
 pub(crate) use text::{decimal, instant, nanoseconds, to_text};
@@ -76,7 +79,10 @@ impl ScalarUDFImpl for Function {
     }
 
     fn return_type(&self, _: &[arrow::datatypes::DataType]) -> Result<arrow::datatypes::DataType> {
-        Err(DataFusionError::Internal(format!("{} yields a field", self.name)))
+        Err(DataFusionError::Internal(format!(
+            "{} yields a field",
+            self.name
+        )))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
@@ -84,7 +90,10 @@ impl ScalarUDFImpl for Function {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let constant = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let arrays = args
             .args
@@ -99,7 +108,9 @@ impl ScalarUDFImpl for Function {
         };
         let array = (self.run)(&call)?;
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &array, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(array))
     }
@@ -123,6 +134,7 @@ pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
     let mut functions = Vec::new();
     functions.extend(cast::functions());
     functions.extend(number::functions());
+    functions.extend(rounding::functions());
     functions.extend(dates::functions());
     functions.extend(json::functions());
     functions
@@ -131,10 +143,14 @@ pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
 /// The text of a constant argument.
 fn constant_text(scalar: Option<&ScalarValue>) -> Result<&str> {
     match scalar {
-        Some(ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text))) => {
-            Ok(text)
-        }
-        _ => Err(DataFusionError::Plan("a constant text is expected".to_owned())),
+        Some(
+            ScalarValue::Utf8(Some(text))
+            | ScalarValue::LargeUtf8(Some(text))
+            | ScalarValue::Utf8View(Some(text)),
+        ) => Ok(text),
+        _ => Err(DataFusionError::Plan(
+            "a constant text is expected".to_owned(),
+        )),
     }
 }
 
@@ -145,8 +161,7 @@ fn any_nullable(args: &ReturnFieldArgs<'_>) -> bool {
 
 /// The array as this type of array.
 fn typed<T: Array + 'static>(array: &ArrayRef) -> Result<&T> {
-    array
-        .as_any()
-        .downcast_ref::<T>()
-        .ok_or_else(|| DataFusionError::Internal(format!("unexpected array of {}", array.data_type())))
+    array.as_any().downcast_ref::<T>().ok_or_else(|| {
+        DataFusionError::Internal(format!("unexpected array of {}", array.data_type()))
+    })
 }

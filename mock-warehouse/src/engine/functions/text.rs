@@ -2,8 +2,8 @@
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, StringArray,
-        timezone::Tz,
+        Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array,
+        Float64Array, StringArray, timezone::Tz,
     },
     compute::cast,
     datatypes::{DataType, Int64Type, TimeUnit},
@@ -17,7 +17,9 @@ use super::typed;
 pub(crate) fn to_text(array: &ArrayRef, zone: &str) -> Result<StringArray> {
     Ok(match array.data_type() {
         DataType::Utf8 => typed::<StringArray>(array)?.clone(),
-        DataType::Utf8View | DataType::LargeUtf8 => typed::<StringArray>(&cast(array, &DataType::Utf8)?)?.clone(),
+        DataType::Utf8View | DataType::LargeUtf8 => {
+            typed::<StringArray>(&cast(array, &DataType::Utf8)?)?.clone()
+        }
         DataType::Null => StringArray::new_null(array.len()),
         DataType::Boolean => typed::<BooleanArray>(array)?
             .iter()
@@ -27,7 +29,10 @@ pub(crate) fn to_text(array: &ArrayRef, zone: &str) -> Result<StringArray> {
             .iter()
             .map(|value| value.map(|value| decimal(value, *scale)))
             .collect(),
-        DataType::Float64 => typed::<Float64Array>(array)?.iter().map(|value| value.map(float)).collect(),
+        DataType::Float64 => typed::<Float64Array>(array)?
+            .iter()
+            .map(|value| value.map(float))
+            .collect(),
         DataType::Date32 => typed::<Date32Array>(array)?
             .iter()
             .map(|value| value.map(|days| date(days).format("%Y-%m-%d").to_string()))
@@ -41,11 +46,16 @@ pub(crate) fn to_text(array: &ArrayRef, zone: &str) -> Result<StringArray> {
         }
         DataType::Binary => typed::<BinaryArray>(array)?
             .iter()
-            .map(|value| value.map(|bytes| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>()))
+            .map(|value| {
+                value.map(|bytes| {
+                    bytes
+                        .iter()
+                        .map(|byte| format!("{byte:02X}"))
+                        .collect::<String>()
+                })
+            })
             .collect(),
-        kind if kind.is_integer() => {
-            typed::<StringArray>(&cast(array, &DataType::Utf8)?)?.clone()
-        }
+        kind if kind.is_integer() => typed::<StringArray>(&cast(array, &DataType::Utf8)?)?.clone(),
         other => {
             return Err(DataFusionError::NotImplemented(format!("{other} AS TEXT")));
         }
@@ -90,9 +100,16 @@ fn timestamp(nanoseconds: i128, zone: Option<Tz>) -> String {
                 "Z".to_owned()
             } else {
                 let sign = if offset < 0 { '-' } else { '+' };
-                format!("{sign}{:02}{:02}", offset.abs() / 3600, offset.abs() % 3600 / 60)
+                format!(
+                    "{sign}{:02}{:02}",
+                    offset.abs() / 3600,
+                    offset.abs() % 3600 / 60
+                )
             };
-            format!("{} {suffix}", local.naive_local().format("%Y-%m-%d %H:%M:%S%.3f"))
+            format!(
+                "{} {suffix}",
+                local.naive_local().format("%Y-%m-%d %H:%M:%S%.3f")
+            )
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+    array::{
+        ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
+        TimestampMicrosecondArray,
+    },
     datatypes::Schema,
 };
 use object_store::{ObjectStoreExt, path::Path};
@@ -86,18 +89,38 @@ async fn stage(engine: &Engine, name: &str, columns: Vec<(&str, ArrayRef)>) {
 }
 
 async fn metrics(engine: &Engine, partition: u32, rows: &[(&str, i64, i128, bool, i64)]) {
-    let name = format!("customer_daily_metrics/{partition}/00000000000000000000-00000000000000000041.parquet");
+    let name = format!(
+        "customer_daily_metrics/{partition}/00000000000000000000-00000000000000000041.parquet"
+    );
     let cents = Decimal128Array::from_iter_values(rows.iter().map(|row| row.2));
     stage(
         engine,
         &name,
         vec![
-            ("customer_id", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0)))),
-            ("event_date", Arc::new(Date32Array::from_iter_values(rows.iter().map(|_| 20_735)))),
-            ("page_views", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)))),
-            ("total_revenue", Arc::new(cents.with_precision_and_scale(28, 2).unwrap())),
-            ("_deleted", Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(row.3))))),
-            ("_offset", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.4)))),
+            (
+                "customer_id",
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))),
+            ),
+            (
+                "event_date",
+                Arc::new(Date32Array::from_iter_values(rows.iter().map(|_| 20_735))),
+            ),
+            (
+                "page_views",
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))),
+            ),
+            (
+                "total_revenue",
+                Arc::new(cents.with_precision_and_scale(28, 2).unwrap()),
+            ),
+            (
+                "_deleted",
+                Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(row.3)))),
+            ),
+            (
+                "_offset",
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.4))),
+            ),
         ],
     )
     .await;
@@ -110,18 +133,34 @@ async fn prepared() -> (Engine, Session) {
     metrics(
         &engine,
         0,
-        &[("CUST_1", 1, 100, false, 3), ("CUST_1", 2, 250, false, 7), ("CUST_2", 5, 0, false, 8), ("CUST_9", 1, 1, true, 9)],
+        &[
+            ("CUST_1", 1, 100, false, 3),
+            ("CUST_1", 2, 250, false, 7),
+            ("CUST_2", 5, 0, false, 8),
+            ("CUST_9", 1, 1, true, 9),
+        ],
     )
     .await;
     metrics(&engine, 1, &[("CUST_3", 1, 999, false, 41)]).await;
-    let amounts = Decimal128Array::from_iter_values([1250, 99]).with_precision_and_scale(18, 2).unwrap();
+    let amounts = Decimal128Array::from_iter_values([1250, 99])
+        .with_precision_and_scale(18, 2)
+        .unwrap();
     stage(
         &engine,
         "clean_events/0/00000000000000000000-00000000000000000042.parquet",
         vec![
-            ("event_id", Arc::new(StringArray::from(vec!["e1", "e2"])) as ArrayRef),
+            (
+                "event_id",
+                Arc::new(StringArray::from(vec!["e1", "e2"])) as ArrayRef,
+            ),
             ("amount", Arc::new(amounts)),
-            ("event_timestamp", Arc::new(TimestampMicrosecondArray::from(vec![Some(1_791_549_296_123_456), None]))),
+            (
+                "event_timestamp",
+                Arc::new(TimestampMicrosecondArray::from(vec![
+                    Some(1_791_549_296_123_456),
+                    None,
+                ])),
+            ),
             ("_offset", Arc::new(Int64Array::from(vec![10, 42]))),
         ],
     )
@@ -136,10 +175,18 @@ const SILVER: &str = "SELECT * FROM KAFKA_EVENTS_SILVER ORDER BY 1";
 #[tokio::test]
 async fn a_load_run_twice_counts_once() {
     let (_, mut session) = prepared().await;
-    let loaded = ["CUST_1|20735|2|2.50|7", "CUST_2|20735|5|0.00|8", "CUST_3|20735|1|9.99|41"];
+    let loaded = [
+        "CUST_1|20735|2|2.50|7",
+        "CUST_2|20735|5|0.00|8",
+        "CUST_3|20735|1|9.99|41",
+    ];
     for attempt in 1..=2 {
         run(&mut session, &load(1)).await;
-        assert_eq!(rows(&mut session, METRICS).await, loaded, "attempt {attempt}");
+        assert_eq!(
+            rows(&mut session, METRICS).await,
+            loaded,
+            "attempt {attempt}"
+        );
         assert_eq!(
             rows(&mut session, SILVER).await,
             ["e1|12.50|1791549296.123456", "e2|0.99|-"],
@@ -166,7 +213,11 @@ async fn a_load_with_a_stale_fence_changes_nothing() {
     assert!(rows(&mut session, METRICS).await.is_empty());
     assert!(rows(&mut session, SILVER).await.is_empty());
     assert_eq!(
-        rows(&mut session, "SELECT SUM(next_offset), MIN(fence), SUM(loads) FROM SLUICEBOX_CONTROL").await,
+        rows(
+            &mut session,
+            "SELECT SUM(next_offset), MIN(fence), SUM(loads) FROM SLUICEBOX_CONTROL"
+        )
+        .await,
         ["0|2|0"]
     );
     run(&mut session, &load(2)).await;
@@ -187,8 +238,19 @@ async fn a_fence_is_raised_after_the_load_that_has_begun() {
     let raising = async { run(&mut next, &raise).await };
     let committing = async { run(&mut owner, "COMMIT").await };
     tokio::join!(raising, committing);
-    let seen = rows(&mut next, "SELECT topic, next_offset, fence FROM SLUICEBOX_CONTROL ORDER BY topic, partition_id").await;
-    assert_eq!(seen, ["clean_events|43|2", "customer_daily_metrics|42|2", "customer_daily_metrics|42|2"]);
+    let seen = rows(
+        &mut next,
+        "SELECT topic, next_offset, fence FROM SLUICEBOX_CONTROL ORDER BY topic, partition_id",
+    )
+    .await;
+    assert_eq!(
+        seen,
+        [
+            "clean_events|43|2",
+            "customer_daily_metrics|42|2",
+            "customer_daily_metrics|42|2"
+        ]
+    );
     run(&mut next, "COMMIT").await;
     assert_eq!(rows(&mut next, SILVER).await.len(), 2);
 }
@@ -197,17 +259,37 @@ async fn a_fence_is_raised_after_the_load_that_has_begun() {
 async fn an_upsert_never_goes_backwards() {
     let (engine, mut session) = prepared().await;
     run(&mut session, &load(1)).await;
-    metrics(&engine, 0, &[("CUST_1", 9, 9, false, 6), ("CUST_2", 0, 0, true, 50)]).await;
-    run(&mut session, "UPDATE SLUICEBOX_CONTROL SET next_offset = 0 WHERE topic = 'customer_daily_metrics'").await;
+    metrics(
+        &engine,
+        0,
+        &[("CUST_1", 9, 9, false, 6), ("CUST_2", 0, 0, true, 50)],
+    )
+    .await;
+    run(
+        &mut session,
+        "UPDATE SLUICEBOX_CONTROL SET next_offset = 0 WHERE topic = 'customer_daily_metrics'",
+    )
+    .await;
     run(&mut session, &load(1)).await;
-    assert_eq!(rows(&mut session, METRICS).await, ["CUST_1|20735|2|2.50|7", "CUST_3|20735|1|9.99|41"]);
+    assert_eq!(
+        rows(&mut session, METRICS).await,
+        ["CUST_1|20735|2|2.50|7", "CUST_3|20735|1|9.99|41"]
+    );
 }
 
 #[tokio::test]
 async fn staged_files_are_found_by_prefix() {
     let (_, mut session) = prepared().await;
-    let count = |path: &str| format!("SELECT COUNT(*) FROM '@KAFKA_STREAMING_STAGE/{path}' (FILE_FORMAT => 'SLUICEBOX_PARQUET')");
-    for (path, expected) in [("customer_daily_metrics/", "5"), ("customer_daily_metrics/0/0", "4"), ("nothing/", "0")] {
+    let count = |path: &str| {
+        format!(
+            "SELECT COUNT(*) FROM '@KAFKA_STREAMING_STAGE/{path}' (FILE_FORMAT => 'SLUICEBOX_PARQUET')"
+        )
+    };
+    for (path, expected) in [
+        ("customer_daily_metrics/", "5"),
+        ("customer_daily_metrics/0/0", "4"),
+        ("nothing/", "0"),
+    ] {
         assert_eq!(rows(&mut session, &count(path)).await, [expected], "{path}");
     }
     let error = fail(&mut session, &count("customer_daily_metrics/9.parquet")).await;
@@ -216,11 +298,32 @@ async fn staged_files_are_found_by_prefix() {
         rows(&mut session, "SELECT $1:nosuch::VARCHAR, $1:event_id, $1:_offset::NUMBER FROM @KAFKA_STREAMING_STAGE/clean_events/ (FILE_FORMAT => SLUICEBOX_PARQUET) ORDER BY 3").await,
         ["-|\"e1\"|10", "-|\"e2\"|42"]
     );
-    let listed = rows(&mut session, "LIST @KAFKA_STREAMING_STAGE/customer_daily_metrics/").await;
+    let listed = rows(
+        &mut session,
+        "LIST @KAFKA_STREAMING_STAGE/customer_daily_metrics/",
+    )
+    .await;
     assert_eq!(listed.len(), 2);
-    assert!(listed[0].starts_with("s3://bucket/prefix/customer_daily_metrics/0/00000000000000000000-"), "{listed:?}");
-    run(&mut session, "REMOVE @KAFKA_STREAMING_STAGE/customer_daily_metrics/").await;
-    assert!(rows(&mut session, "LIST '@KAFKA_STREAMING_STAGE/customer_daily_metrics/'").await.is_empty());
+    assert!(
+        listed[0].starts_with("s3://bucket/prefix/customer_daily_metrics/0/00000000000000000000-"),
+        "{listed:?}"
+    );
+    run(
+        &mut session,
+        "REMOVE @KAFKA_STREAMING_STAGE/customer_daily_metrics/",
+    )
+    .await;
+    assert!(
+        rows(
+            &mut session,
+            "LIST '@KAFKA_STREAMING_STAGE/customer_daily_metrics/'"
+        )
+        .await
+        .is_empty()
+    );
     let place = session.stage("@d.s.kafka_streaming_stage/x").unwrap();
-    assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("bucket", "prefix/"));
+    assert_eq!(
+        (place.bucket.as_str(), place.prefix.as_str()),
+        ("bucket", "prefix/")
+    );
 }

@@ -51,7 +51,10 @@ fn lines(grid: &Grid) -> Vec<String> {
     grid.rows
         .iter()
         .map(|row| {
-            let values: Vec<&str> = row.iter().map(|value| value.as_deref().unwrap_or("-")).collect();
+            let values: Vec<&str> = row
+                .iter()
+                .map(|value| value.as_deref().unwrap_or("-"))
+                .collect();
             values.join("|")
         })
         .collect()

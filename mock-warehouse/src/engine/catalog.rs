@@ -17,6 +17,9 @@ use super::{
     sql_type::{SqlType, with_table},
 };
 
+/// The user who may do everything; it has no key, so nobody logs in as it.
+pub(crate) const ADMINISTRATOR: &str = "ADMIN";
+
 /// Kinds of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Kind {
@@ -256,6 +259,11 @@ impl Catalog {
             add(Kind::Role, name, Body::Role { roles });
         }
         add(Kind::Warehouse, "COMPUTE_WH", Body::Plain);
+        let administrator = UserBody {
+            roles: BTreeSet::from(["ACCOUNTADMIN".to_owned()]),
+            ..UserBody::default()
+        };
+        add(Kind::User, ADMINISTRATOR, Body::User(administrator));
         catalog
     }
 

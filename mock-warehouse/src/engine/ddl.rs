@@ -83,8 +83,7 @@ async fn create(
             comment,
             ..work.object(body)
         },
-        replace,
-        keep,
+        Existing::of(replace, keep, false),
     )?;
     if created {
         make_current(work, &key)?;
@@ -111,13 +110,33 @@ impl Work {
     }
 }
 
+/// What is done with an object of that name that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Refuse,
+    Keep,
+    Replace,
+    ReplaceWithGrants,
+}
+
+impl Existing {
+    /// `OR REPLACE`, `IF NOT EXISTS`, `COPY GRANTS`, as a statement says them.
+    pub(crate) fn of(replace: bool, keep: bool, copy_grants: bool) -> Self {
+        match (replace, keep, copy_grants) {
+            (true, _, true) => Self::ReplaceWithGrants,
+            (true, _, false) => Self::Replace,
+            (false, true, _) => Self::Keep,
+            (false, false, _) => Self::Refuse,
+        }
+    }
+}
+
 /// Creates the object if the role may. False when it is there already and that is fine.
 pub(crate) fn put(
     work: &Work,
     key: &Key,
     object: Object,
-    replace: bool,
-    keep: bool,
+    existing: Existing,
 ) -> Result<bool, SqlError> {
     let access = work.access();
     work.shared.change(|catalog| {
@@ -132,11 +151,12 @@ pub(crate) fn put(
         let taken =
             matches!(key.kind, Kind::Table | Kind::View) && catalog.objects.contains_key(&twin);
         let exists = catalog.objects.contains_key(key);
-        if exists && keep && access.sees(catalog, key) {
+        if exists && existing == Existing::Keep && access.sees(catalog, key) {
             return Ok(false);
         }
         access.require_create(catalog, key)?;
-        if taken || (exists && !replace) {
+        let replaces = matches!(existing, Existing::Replace | Existing::ReplaceWithGrants);
+        if taken || (exists && !replaces) {
             return Err(SqlError::new(
                 "002002",
                 "42710",
@@ -148,7 +168,11 @@ pub(crate) fn put(
         }
         if exists {
             access.require_ownership(catalog, key)?;
+            let grants = catalog.grants.clone();
             catalog.remove(key);
+            if existing == Existing::ReplaceWithGrants {
+                catalog.grants = grants;
+            }
         }
         catalog.objects.insert(key.clone(), object);
         if key.kind == Kind::Database {

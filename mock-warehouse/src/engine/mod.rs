@@ -15,6 +15,7 @@ mod functions;
 mod functions_of_sql;
 mod grants;
 mod grid;
+mod information;
 mod merge;
 mod names;
 mod query;

@@ -19,6 +19,7 @@ use super::{
     SessionContext, SqlError,
     access::Access,
     catalog::{Body, Catalog, Key, Kind, Table},
+    information,
     names::{key, parts, quoted},
     rewrite::{Constants, Rewriter},
     text,
@@ -98,6 +99,9 @@ impl<'a> Resolver<'a> {
     ) -> Result<TableFactor, SqlError> {
         let name = parts(name);
         let table = key(&self.context, Kind::Table, &name)?;
+        if table.path[1] == information::SCHEMA {
+            return self.information(&table, alias);
+        }
         let view = Key {
             kind: Kind::View,
             path: table.path.clone(),
@@ -124,6 +128,31 @@ impl<'a> Resolver<'a> {
                     .missing(self.catalog, &found),
             ),
         }
+    }
+
+    /// A table of INFORMATION_SCHEMA: whoever sees the database may ask, and is shown what the role sees.
+    fn information(
+        &mut self,
+        table: &Key,
+        alias: Option<TableAlias>,
+    ) -> Result<TableFactor, SqlError> {
+        let role = self.context.role.as_deref().unwrap_or("PUBLIC");
+        let access = self.access.cloned().unwrap_or_else(|| Access::new(role));
+        let database = Key::new(Kind::Database, &[&table.path[0]]);
+        let found = if access.sees(self.catalog, &database) {
+            information::source(self.catalog, &access, &table.path[0], table.name())?
+        } else {
+            None
+        };
+        let source = found.ok_or_else(|| access.missing(self.catalog, table))?;
+        let name = source.name.clone();
+        if !self.sources.iter().any(|known| known.name == name) {
+            self.sources.push(source);
+        }
+        Ok(named(
+            &name,
+            alias.or_else(|| Some(alias_of(table.name(), &[]))),
+        ))
     }
 
     fn add_table(&mut self, key: &Key, table: &Table) -> String {

@@ -13,7 +13,7 @@ use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 
 use super::{
     OpenError, Session, SessionContext, SqlError,
-    catalog::{Body, Catalog, Key, Kind, Object, UserBody},
+    catalog::{ADMINISTRATOR, Body, Catalog, Key, Kind, Object, UserBody},
     store::Store,
 };
 
@@ -222,7 +222,7 @@ impl Engine {
         Session::new(
             Arc::clone(&self.shared),
             SessionContext {
-                user: "ADMIN".to_owned(),
+                user: ADMINISTRATOR.to_owned(),
                 role: Some("ACCOUNTADMIN".to_owned()),
                 warehouse: Some("COMPUTE_WH".to_owned()),
                 ..SessionContext::default()

@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::{
 use super::{
     Bindings, Grid, SqlError,
     catalog::{Body, Column, Kind, Part, Table, View},
-    ddl::{put, said},
+    ddl::{Existing, put, said},
     dml::default_of,
     encode::status,
     expressions::{query as query_of, select_of},
@@ -139,7 +139,12 @@ pub(crate) async fn create_table(
     };
     let mut object = work.object(Body::Table(Arc::new(table)));
     object.comment = comment(sql).unwrap_or_default();
-    let created = put(work, &key, object, create.or_replace, create.if_not_exists)?;
+    let created = put(
+        work,
+        &key,
+        object,
+        Existing::of(create.or_replace, create.if_not_exists, create.copy_grants),
+    )?;
     Ok(status(match created {
         true => format!("Table {} successfully created.", key.name()),
         false => said(&key, false),
@@ -211,7 +216,12 @@ pub(crate) async fn create_view(work: &mut Work, sql: &str) -> Result<Grid, SqlE
     });
     let mut object = work.object(body);
     object.comment = create.comment.unwrap_or_default();
-    let created = put(work, &key, object, create.or_replace, create.if_not_exists)?;
+    let created = put(
+        work,
+        &key,
+        object,
+        Existing::of(create.or_replace, create.if_not_exists, create.copy_grants),
+    )?;
     Ok(status(said(&key, created)))
 }
 

@@ -320,3 +320,26 @@ async fn a_folder_keeps_what_was_committed() {
     run(&mut session, "INSERT INTO t (a) VALUES (4)").await;
     assert_eq!(rows(&mut session, "SELECT COUNT(*) FROM t").await, ["2"]);
 }
+
+#[tokio::test]
+async fn a_merge_of_many_rows_is_a_hash_join() {
+    let (_, mut session) = warehouse().await;
+    run(
+        &mut session,
+        "CREATE TABLE t (k VARCHAR, n NUMBER); INSERT INTO t SELECT 'k' || SEQ4(), 0 FROM TABLE(GENERATOR(ROWCOUNT => 30000))",
+    )
+    .await;
+    let started = std::time::Instant::now();
+    let grid = run(
+        &mut session,
+        "MERGE INTO t USING (SELECT 'k' || SEQ4() AS k FROM TABLE(GENERATOR(ROWCOUNT => 40000))) s ON EQUAL_NULL(t.k, s.k)
+         WHEN MATCHED THEN UPDATE SET n = t.n + 1 WHEN NOT MATCHED THEN INSERT (k, n) VALUES (s.k, -1)",
+    )
+    .await;
+    assert_eq!(lines(&grid), ["10000|30000"]);
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
+}

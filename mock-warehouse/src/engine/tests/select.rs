@@ -374,3 +374,95 @@ async fn the_funnels_golden_rates_come_out() {
         ["686.75|10.25"]
     );
 }
+
+#[tokio::test]
+async fn the_views_of_customer_metrics_run() {
+    let (_, mut session) = warehouse().await;
+    run(
+        &mut session,
+        "CREATE TABLE KAFKA_EVENTS_SILVER (EVENT_ID VARCHAR, CUSTOMER_ID VARCHAR, EVENT_TYPE VARCHAR, AMOUNT NUMBER(18,2), EVENT_TIMESTAMP TIMESTAMP_NTZ(6));
+         CREATE TABLE CUSTOMER_DAILY_METRICS (CUSTOMER_ID VARCHAR, EVENT_DATE DATE, PAGE_VIEWS NUMBER(19,0), ADD_TO_CART_COUNT NUMBER(19,0),
+           PURCHASE_COUNT NUMBER(19,0), TOTAL_REVENUE NUMBER(28,2));
+         INSERT INTO CUSTOMER_DAILY_METRICS VALUES ('CUST_1', '2026-10-08', 16, 11, 12, 2868.77), ('CUST_1', '2026-10-09', 1, 0, 1, 100),
+           ('CUST_2', '2026-10-09', 3, 0, 0, NULL), ('CUST_3', '2026-10-09', 3, 0, 1, 99.99);
+         INSERT INTO KAFKA_EVENTS_SILVER SELECT 'a', 'CUST_1', 'PURCHASE', 10.25, SYSDATE();
+         INSERT INTO KAFKA_EVENTS_SILVER SELECT 'b', 'CUST_1', 'PAGE_VIEW', 1, DATEADD(hour, -23, SYSDATE());
+         INSERT INTO KAFKA_EVENTS_SILVER SELECT 'c', 'CUST_2', 'PURCHASE', 1, DATEADD('day', -2, SYSDATE());
+         CREATE OR REPLACE VIEW TOP_CUSTOMERS AS SELECT CUSTOMER_ID, SUM(TOTAL_REVENUE) AS LIFETIME_REVENUE, SUM(PURCHASE_COUNT) AS TOTAL_PURCHASES,
+             COUNT(DISTINCT EVENT_DATE) AS ACTIVE_DAYS, ROUND(DIV0(SUM(TOTAL_REVENUE), SUM(PURCHASE_COUNT)), 2) AS AVG_ORDER_VALUE,
+             ROUND(SUM(TOTAL_REVENUE) / NULLIF(COUNT(DISTINCT EVENT_DATE), 0), 2) AS REVENUE_PER_DAY,
+             CASE WHEN SUM(TOTAL_REVENUE) >= 1000 THEN 'VIP' WHEN SUM(TOTAL_REVENUE) >= 500 THEN 'Premium'
+               WHEN SUM(TOTAL_REVENUE) >= 100 THEN 'Regular' ELSE 'New' END AS CUSTOMER_TIER
+           FROM CUSTOMER_DAILY_METRICS GROUP BY CUSTOMER_ID ORDER BY LIFETIME_REVENUE DESC NULLS LAST;
+         CREATE OR REPLACE VIEW REAL_TIME_CUSTOMER_METRICS COPY GRANTS AS SELECT m.*, ROUND(DIV0(TOTAL_REVENUE, PURCHASE_COUNT), 2) AS AVG_ORDER_VALUE,
+             1 * PAGE_VIEWS + 3 * ADD_TO_CART_COUNT + 10 * PURCHASE_COUNT AS ENGAGEMENT_SCORE FROM CUSTOMER_DAILY_METRICS m;
+         CREATE OR REPLACE VIEW HOURLY_TRENDS AS SELECT DATE_TRUNC('HOUR', EVENT_TIMESTAMP) AS EVENT_HOUR, COUNT_IF(EVENT_TYPE = 'PAGE_VIEW') AS PAGE_VIEWS,
+             SUM(IFF(EVENT_TYPE = 'PURCHASE', AMOUNT, 0)) AS REVENUE, COUNT(DISTINCT CUSTOMER_ID) AS UNIQUE_CUSTOMERS
+           FROM KAFKA_EVENTS_SILVER
+           WHERE EVENT_TIMESTAMP >= DATEADD(HOUR, -23, DATE_TRUNC('HOUR', CONVERT_TIMEZONE('UTC', CURRENT_TIMESTAMP())::TIMESTAMP_NTZ))
+             AND EVENT_TIMESTAMP <= SYSDATE()
+           GROUP BY EVENT_HOUR ORDER BY EVENT_HOUR DESC",
+    )
+    .await;
+    assert_eq!(
+        rows(
+            &mut session,
+            "SELECT * FROM TOP_CUSTOMERS ORDER BY LIFETIME_REVENUE DESC NULLS LAST"
+        )
+        .await,
+        [
+            "CUST_1|2968.77|13|2|228.37|1484.39|VIP",
+            "CUST_3|99.99|1|1|99.99|99.99|New",
+            "CUST_2|-|0|1|-|-|New"
+        ]
+    );
+    assert_eq!(
+        rows(&mut session, "SELECT CUSTOMER_ID, AVG_ORDER_VALUE, ENGAGEMENT_SCORE FROM REAL_TIME_CUSTOMER_METRICS WHERE EVENT_DATE = '2026-10-08'").await,
+        ["CUST_1|239.06|169"]
+    );
+    assert_eq!(
+        rows(
+            &mut session,
+            "SELECT PAGE_VIEWS, REVENUE, UNIQUE_CUSTOMERS FROM HOURLY_TRENDS ORDER BY EVENT_HOUR DESC"
+        )
+        .await,
+        ["0|10.25|1", "1|0.00|1"]
+    );
+    assert_eq!(
+        rows(
+            &mut session,
+            "SELECT CUSTOMER_TIER, COUNT(*) FROM D.S.TOP_CUSTOMERS GROUP BY 1 ORDER BY 2 DESC, 1"
+        )
+        .await,
+        ["New|2", "VIP|1"]
+    );
+}
+
+#[tokio::test]
+async fn a_number_is_compared_with_text_as_a_number() {
+    let (_, mut session) = warehouse().await;
+    let sql = "SELECT column1 FROM VALUES (10), (9), (1) WHERE column1 > '5' ORDER BY 1";
+    assert_eq!(rows(&mut session, sql).await, ["9", "10"]);
+    assert_eq!(
+        rows(
+            &mut session,
+            "SELECT 1 = '1.0', '2026-10-09'::DATE < '2026-10-10'"
+        )
+        .await,
+        ["true|true"]
+    );
+}
+
+#[tokio::test]
+async fn the_information_schema_knows_tables_and_columns() {
+    let (_, mut session) = warehouse().await;
+    run(&mut session, "CREATE TABLE t (a NUMBER(10,2) NOT NULL, b VARCHAR DEFAULT 'x'); INSERT INTO t VALUES (1, 'y'); CREATE VIEW v AS SELECT * FROM t").await;
+    assert_eq!(
+        rows(&mut session, "SELECT table_name, table_type, row_count FROM information_schema.tables WHERE table_schema = 'S' ORDER BY 1").await,
+        ["T|BASE TABLE|1", "V|VIEW|-"]
+    );
+    assert_eq!(
+        rows(&mut session, "SELECT column_name, data_type, numeric_scale, is_nullable FROM D.INFORMATION_SCHEMA.COLUMNS WHERE table_name = 'T' ORDER BY ordinal_position").await,
+        ["A|NUMBER|2|NO", "B|TEXT|-|YES"]
+    );
+}

@@ -1,0 +1,190 @@
+//! INFORMATION_SCHEMA: what exists, as tables to query.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, Decimal128Array, RecordBatch, StringArray},
+    datatypes::Schema,
+};
+
+use super::{
+    SqlError,
+    access::Access,
+    catalog::{Body, Catalog, Column, Key, Kind},
+    resolve::Source,
+    sql_type::SqlType,
+};
+
+/// The schema's name, in every database.
+pub(crate) const SCHEMA: &str = "INFORMATION_SCHEMA";
+
+/// A row's values: text, or a number.
+enum Value {
+    Text(Option<String>),
+    Number(Option<i128>),
+}
+
+/// The rows of `DATABASE.INFORMATION_SCHEMA.<table>`, if there is such a table.
+pub(crate) fn source(
+    catalog: &Catalog,
+    access: &Access,
+    database: &str,
+    table: &str,
+) -> Result<Option<Source>, SqlError> {
+    let seen = catalog.objects.iter().filter(|(key, _)| {
+        matches!(key.kind, Kind::Table | Kind::View)
+            && key.path[0] == database
+            && access.sees(catalog, key)
+    });
+    let (names, rows): (&[&str], Vec<Vec<Value>>) = match table {
+        "TABLES" => (
+            &[
+                "TABLE_CATALOG",
+                "TABLE_SCHEMA",
+                "TABLE_NAME",
+                "TABLE_OWNER",
+                "TABLE_TYPE",
+                "ROW_COUNT",
+                "COMMENT",
+            ],
+            seen.map(|(key, object)| {
+                let (kind, rows) = match &object.body {
+                    Body::Table(table) => ("BASE TABLE", i128::try_from(table.row_count()).ok()),
+                    _ => ("VIEW", None),
+                };
+                let mut row = named(key);
+                row.extend([
+                    text(&object.owner),
+                    text(kind),
+                    Value::Number(rows),
+                    text(&object.comment),
+                ]);
+                row
+            })
+            .collect(),
+        ),
+        "COLUMNS" => (
+            &[
+                "TABLE_CATALOG",
+                "TABLE_SCHEMA",
+                "TABLE_NAME",
+                "COLUMN_NAME",
+                "ORDINAL_POSITION",
+                "COLUMN_DEFAULT",
+                "IS_NULLABLE",
+                "DATA_TYPE",
+                "CHARACTER_MAXIMUM_LENGTH",
+                "NUMERIC_PRECISION",
+                "NUMERIC_SCALE",
+                "DATETIME_PRECISION",
+            ],
+            seen.flat_map(|(key, object)| match &object.body {
+                Body::Table(table) => table
+                    .columns
+                    .iter()
+                    .enumerate()
+                    .map(|(position, column)| described(key, position, column))
+                    .collect(),
+                _ => vec![],
+            })
+            .collect(),
+        ),
+        _ => return Ok(None),
+    };
+    Ok(Some(Source {
+        name: format!("{database}.{SCHEMA}.{table}"),
+        ..built(names, rows)?
+    }))
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(Some(value.to_owned()))
+}
+
+fn named(key: &Key) -> Vec<Value> {
+    key.path.iter().map(|part| text(part)).collect()
+}
+
+fn described(key: &Key, position: usize, column: &Column) -> Vec<Value> {
+    let grid = column.sql_type.grid_column(&column.name, column.nullable);
+    let number = |value: Option<i64>| Value::Number(value.map(i128::from));
+    let full = column.sql_type.to_string();
+    let is_number = matches!(column.sql_type, SqlType::Number { .. });
+    let is_time = matches!(
+        column.sql_type,
+        SqlType::TimestampNtz { .. } | SqlType::TimestampLtz { .. }
+    );
+    let data_type = match column.sql_type {
+        SqlType::Varchar { .. } => "TEXT",
+        _ => full.split('(').next().unwrap_or(&full),
+    };
+    let mut row = named(key);
+    row.extend([
+        text(&column.name),
+        Value::Number(i128::try_from(position + 1).ok()),
+        Value::Text(column.default.clone()),
+        text(if column.nullable { "YES" } else { "NO" }),
+        text(data_type),
+        number(grid.length),
+        number(grid.precision.filter(|_| is_number)),
+        number(grid.scale.filter(|_| is_number)),
+        number(grid.scale.filter(|_| is_time)),
+    ]);
+    row
+}
+
+/// Columns are numbers where a row has a number; without rows all are text.
+fn built(names: &[&str], rows: Vec<Vec<Value>>) -> Result<Source, SqlError> {
+    let count = rows.len();
+    let mut columns: Vec<Vec<Value>> = names.iter().map(|_| Vec::with_capacity(count)).collect();
+    for row in rows {
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    let (mut fields, mut arrays): (Vec<_>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+    for (name, values) in names.iter().zip(columns) {
+        let numeric = values.iter().any(|value| matches!(value, Value::Number(_)));
+        let sql_type = if numeric {
+            SqlType::Number {
+                precision: 38,
+                scale: 0,
+            }
+        } else {
+            SqlType::Varchar { length: 16_777_216 }
+        };
+        fields.push(sql_type.field(name, true));
+        arrays.push(if numeric {
+            let numbers: Decimal128Array = values
+                .into_iter()
+                .map(|value| {
+                    if let Value::Number(number) = value {
+                        number
+                    } else {
+                        None
+                    }
+                })
+                .collect();
+            Arc::new(numbers.with_precision_and_scale(38, 0)?)
+        } else {
+            let texts: StringArray = values
+                .into_iter()
+                .map(|value| {
+                    if let Value::Text(text) = value {
+                        text
+                    } else {
+                        None
+                    }
+                })
+                .collect();
+            Arc::new(texts)
+        });
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
+    Ok(Source {
+        name: String::new(),
+        schema,
+        batches: vec![batch],
+    })
+}

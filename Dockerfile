@@ -2,7 +2,8 @@
 # Small and non-root. Two images from one build: `--target mock-warehouse`, and sluicebox (the default).
 
 FROM rust:1.95.0-slim-bookworm AS build
-# hadolint ignore=DL3008 -- Debian keeps only the newest version of a package, so a pinned one is soon gone
+# Not pinned: Debian keeps only the newest version of a package, so a pinned one is soon gone.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential perl \
     && rm -rf /var/lib/apt/lists/*
@@ -15,7 +16,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM debian:12.11-slim AS runtime
 # librdkafka reads the system's root certificates.
-# hadolint ignore=DL3008 -- Debian keeps only the newest version of a package, so a pinned one is soon gone
+# Not pinned: Debian keeps only the newest version of a package, so a pinned one is soon gone.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \

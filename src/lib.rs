@@ -6,6 +6,7 @@ pub mod config;
 pub mod generate;
 pub mod gold;
 pub mod keys;
+mod rejected;
 pub mod sink;
 pub mod sql;
 pub mod status;

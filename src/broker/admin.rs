@@ -47,9 +47,14 @@ impl Admin {
     /// # Errors
     /// A setting that is refused.
     pub fn connect(kafka: &Kafka) -> Result<Self, BrokerError> {
-        let client =
-            kafka.client(&[]).create().map_err(|error| kafka.unavailable("the creation of an admin client", error))?;
-        Ok(Self { client, kafka: kafka.clone() })
+        let client = kafka
+            .client(&[])
+            .create()
+            .map_err(|error| kafka.unavailable("the creation of an admin client", error))?;
+        Ok(Self {
+            client,
+            kafka: kafka.clone(),
+        })
     }
 
     /// Number of a topic's partitions; None when there is no such topic.
@@ -64,7 +69,9 @@ impl Admin {
             .fetch_metadata(None, CALL_TIMEOUT)
             .map_err(|error| self.kafka.unavailable("a request for metadata", error))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
-        Ok(found.map(|found| found.partitions().len()).filter(|partitions| *partitions > 0))
+        Ok(found
+            .map(|found| found.partitions().len())
+            .filter(|partitions| *partitions > 0))
     }
 
     /// Makes a topic unless it is there, and waits until its partitions have leaders.
@@ -75,7 +82,11 @@ impl Admin {
         if let Some(partitions) = self.partitions(&spec.name)? {
             return Ok(TopicOutcome::Exists { partitions });
         }
-        let mut topic = NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(spec.replication));
+        let mut topic = NewTopic::new(
+            &spec.name,
+            spec.partitions,
+            TopicReplication::Fixed(spec.replication),
+        );
         for (name, value) in &spec.settings {
             topic = topic.set(name, value);
         }
@@ -87,7 +98,10 @@ impl Admin {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((_, code)) => {
                     let source = KafkaError::AdminOp(code);
-                    return Err(BrokerError::Fatal { call: "the creation of a topic", source });
+                    return Err(BrokerError::Fatal {
+                        call: "the creation of a topic",
+                        source,
+                    });
                 }
             }
         }
@@ -99,11 +113,21 @@ impl Admin {
     pub fn largest_record(&self, topic: &str) -> usize {
         const BROKER_DEFAULT: usize = 1_048_588;
         let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
-        let answer = block_on(self.client.describe_configs([&ResourceSpecifier::Topic(topic)], &options));
+        let answer = block_on(
+            self.client
+                .describe_configs([&ResourceSpecifier::Topic(topic)], &options),
+        );
         answer
             .ok()
             .and_then(|resources| resources.into_iter().next()?.ok())
-            .and_then(|resource| resource.get("max.message.bytes")?.value.as_ref()?.parse().ok())
+            .and_then(|resource| {
+                resource
+                    .get("max.message.bytes")?
+                    .value
+                    .as_ref()?
+                    .parse()
+                    .ok()
+            })
             .unwrap_or(BROKER_DEFAULT)
     }
 
@@ -116,7 +140,11 @@ impl Admin {
                 .fetch_metadata(Some(topic), CALL_TIMEOUT)
                 .map_err(|error| self.kafka.unavailable("a request for metadata", error))?;
             let ready = metadata.topics().iter().any(|found| {
-                !found.partitions().is_empty() && found.partitions().iter().all(|partition| partition.leader() >= 0)
+                !found.partitions().is_empty()
+                    && found
+                        .partitions()
+                        .iter()
+                        .all(|partition| partition.leader() >= 0)
             });
             if ready || Instant::now() > deadline {
                 return Ok(());

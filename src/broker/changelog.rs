@@ -32,11 +32,6 @@ impl Change<'_> {
         self.0.offset()
     }
 
-    /// Its key.
-    pub(crate) fn key(&self) -> Option<&[u8]> {
-        self.0.key()
-    }
-
     /// Whether the row of the key is gone.
     pub(crate) fn is_tombstone(&self) -> bool {
         self.0.payload().is_none()
@@ -45,7 +40,11 @@ impl Change<'_> {
     /// The newest header of a name.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         let headers = self.0.headers()?;
-        headers.iter().filter(|header| header.key == name).last()?.value
+        headers
+            .iter()
+            .filter(|header| header.key == name)
+            .last()?
+            .value
     }
 }
 
@@ -53,7 +52,7 @@ impl Change<'_> {
 ///
 /// # Errors
 /// When the broker does not get on for a minute, or what `take` says.
-pub fn read_changelog<E: From<BrokerError>>(
+pub(crate) fn read_changelog<E: From<BrokerError>>(
     kafka: &Kafka,
     partition: &Partition,
     mut take: impl FnMut(Change<'_>) -> Result<(), E>,
@@ -74,7 +73,10 @@ pub fn read_changelog<E: From<BrokerError>>(
     assignment
         .add_partition_offset(&partition.topic, partition.number, Offset::Beginning)
         .and_then(|()| consumer.assign(&assignment))
-        .map_err(|source| BrokerError::Fatal { call: "an assignment", source })?;
+        .map_err(|source| BrokerError::Fatal {
+            call: "an assignment",
+            source,
+        })?;
     let mut records = 0;
     let mut moved = Instant::now();
     let mut position = 0;
@@ -98,7 +100,8 @@ pub fn read_changelog<E: From<BrokerError>>(
             Some(Err(_)) => {}
         }
         if moved.elapsed() > NO_PROGRESS {
-            let source = KafkaError::ConsumerQueueClose(rdkafka::error::RDKafkaErrorCode::OperationTimedOut);
+            let source =
+                KafkaError::ConsumerQueueClose(rdkafka::error::RDKafkaErrorCode::OperationTimedOut);
             return Err(kafka.unavailable("a restore", source).into());
         }
     }
@@ -106,8 +109,13 @@ pub fn read_changelog<E: From<BrokerError>>(
 }
 
 fn read_position(consumer: &BaseConsumer, partition: &Partition) -> i64 {
-    let Ok(positions) = consumer.position() else { return 0 };
-    match positions.find_partition(&partition.topic, partition.number).map(|found| found.offset()) {
+    let Ok(positions) = consumer.position() else {
+        return 0;
+    };
+    match positions
+        .find_partition(&partition.topic, partition.number)
+        .map(|found| found.offset())
+    {
         Some(Offset::Offset(offset)) => offset,
         _ => 0,
     }
@@ -116,7 +124,10 @@ fn read_position(consumer: &BaseConsumer, partition: &Partition) -> i64 {
 /// Where the log ends, open transactions included. An empty partition has nothing to read, so its end is 0.
 fn uncommitted_end(kafka: &Kafka, partition: &Partition) -> Result<i64, BrokerError> {
     let consumer: BaseConsumer = kafka
-        .client(&[("group.id", NO_GROUP), ("isolation.level", "read_uncommitted")])
+        .client(&[
+            ("group.id", NO_GROUP),
+            ("isolation.level", "read_uncommitted"),
+        ])
         .create()
         .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
     let (low, end) = consumer

@@ -55,15 +55,29 @@ impl Kafka {
         client
     }
 
-    pub(super) fn unavailable(&self, call: &'static str, source: rdkafka::error::KafkaError) -> BrokerError {
+    pub(super) fn unavailable(
+        &self,
+        call: &'static str,
+        source: rdkafka::error::KafkaError,
+    ) -> BrokerError {
         if let rdkafka::error::KafkaError::ClientConfig(_, message, name, value) = &source {
-            let secret = ["password", "secret", "token", "pem"].iter().any(|part| name.contains(part));
+            let secret = ["password", "secret", "token", "pem"]
+                .iter()
+                .any(|part| name.contains(part));
             let value = if secret { "***" } else { value };
-            return BrokerError::Setting { message: format!("{name} = {value}: {message}") };
+            return BrokerError::Setting {
+                message: format!("{name} = {value}: {message}"),
+            };
         }
         if let rdkafka::error::KafkaError::ClientCreation(message) = &source {
-            return BrokerError::Setting { message: message.clone() };
+            return BrokerError::Setting {
+                message: message.clone(),
+            };
         }
-        BrokerError::Unavailable { servers: self.servers().to_owned(), call, source }
+        BrokerError::Unavailable {
+            servers: self.servers().to_owned(),
+            call,
+            source,
+        }
     }
 }

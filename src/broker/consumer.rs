@@ -1,6 +1,5 @@
 //! A member of a consumer group: records of committed transactions, in partition order.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,7 +50,11 @@ impl Record<'_> {
 
     /// Its headers, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.0.headers().into_iter().flat_map(|headers| headers.iter()).map(|header| (header.key, header.value))
+        self.0
+            .headers()
+            .into_iter()
+            .flat_map(|headers| headers.iter())
+            .map(|header| (header.key, header.value))
     }
 }
 
@@ -85,10 +88,17 @@ struct Rebalances {
 
 impl Rebalances {
     fn push(&self, change: Change) {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+        self.changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(change);
     }
 
-    fn assign(&self, consumer: &BaseConsumer<Self>, given: &TopicPartitionList) -> Result<(), KafkaError> {
+    fn assign(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        given: &TopicPartitionList,
+    ) -> Result<(), KafkaError> {
         let committed = consumer.committed_offsets(given.clone(), CALL_TIMEOUT)?;
         let mut starts = TopicPartitionList::new();
         let mut assignments = Vec::new();
@@ -101,7 +111,11 @@ impl Rebalances {
                         // What is older than the log is not there to be looked at: not before its beginning.
                         from => {
                             let timeout = CALL_TIMEOUT;
-                            let (low, _) = consumer.fetch_watermarks(element.topic(), element.partition(), timeout)?;
+                            let (low, _) = consumer.fetch_watermarks(
+                                element.topic(),
+                                element.partition(),
+                                timeout,
+                            )?;
                             // A committed position that the log no longer has is an error, not a reason to skip.
                             Offset::Offset(from.max(low).min(offset))
                         }
@@ -111,7 +125,10 @@ impl Rebalances {
                 _ => (Offset::Beginning, NextOffset::START),
             };
             starts.add_partition_offset(element.topic(), element.partition(), start)?;
-            assignments.push(Assignment { partition: element.partition(), committed });
+            assignments.push(Assignment {
+                partition: element.partition(),
+                committed,
+            });
         }
         consumer.assign(&starts)?;
         self.push(Change::Assigned(assignments));
@@ -121,16 +138,30 @@ impl Rebalances {
 
 impl ClientContext for Rebalances {
     fn error(&self, error: KafkaError, _reason: &str) {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+        self.errors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(error);
     }
 }
 
 impl ConsumerContext for Rebalances {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         let done = match event {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.assign(consumer, partitions)
+            }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
-                let gone = partitions.elements().iter().map(|element| element.partition()).collect();
+                let gone = partitions
+                    .elements()
+                    .iter()
+                    .map(|element| element.partition())
+                    .collect();
                 self.push(Change::Revoked(gone));
                 consumer.unassign()
             }
@@ -154,7 +185,12 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// A setting that is refused, no broker, or a topic that is not there.
-    pub fn join(kafka: &Kafka, group: &str, topic: &str, look_back: u64) -> Result<Self, BrokerError> {
+    pub fn join(
+        kafka: &Kafka,
+        group: &str,
+        topic: &str,
+        look_back: u64,
+    ) -> Result<Self, BrokerError> {
         let context = Rebalances {
             look_back: i64::try_from(look_back).unwrap_or(i64::MAX),
             changes: Mutex::default(),
@@ -178,14 +214,27 @@ impl GroupConsumer {
         let metadata = consumer
             .fetch_metadata(Some(topic), CALL_TIMEOUT)
             .map_err(|error| kafka.unavailable("a request for metadata", error))?;
-        if metadata.topics().iter().all(|found| found.partitions().is_empty()) {
-            return Err(BrokerError::MissingTopic { topic: topic.to_owned() });
+        if metadata
+            .topics()
+            .iter()
+            .all(|found| found.partitions().is_empty())
+        {
+            return Err(BrokerError::MissingTopic {
+                topic: topic.to_owned(),
+            });
         }
-        consumer.subscribe(&[topic]).map_err(|error| kafka.unavailable("a subscription", error))?;
-        Ok(Self { consumer, servers: kafka.servers().to_owned(), topic: topic.to_owned() })
+        consumer
+            .subscribe(&[topic])
+            .map_err(|error| kafka.unavailable("a subscription", error))?;
+        Ok(Self {
+            consumer,
+            servers: kafka.servers().to_owned(),
+            topic: topic.to_owned(),
+        })
     }
 
-    /// Records until there are `most`, or `wait` is over, or a rebalance happened: then [`Self::changes`] comes first.
+    /// Records until there are `most`, or `wait` is over. Nothing when a rebalance happened: then [`Self::changes`] comes first,
+    /// and what was read before it is read again from the committed positions.
     ///
     /// # Errors
     /// What the consumer cannot get over by itself.
@@ -194,22 +243,32 @@ impl GroupConsumer {
         let mut records = Vec::new();
         while records.len() < most {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.consumer.poll(left) {
+            let polled = self.consumer.poll(left);
+            if self.has_changes() {
+                // Members give up all partitions in a rebalance and begin anew at the committed positions: what was polled
+                // before is void, and a record that came with the change is the first of its partition.
+                if let Some(Ok(first)) = polled {
+                    self.seek(first.partition(), first.offset())?;
+                }
+                return Ok(Vec::new());
+            }
+            match polled {
                 Some(Ok(message)) => records.push(Record(message)),
                 Some(Err(error)) if is_passing(&error) => {}
-                Some(Err(source)) => return Err(BrokerError::Fatal { call: "a read", source }),
+                Some(Err(source)) => {
+                    return Err(BrokerError::Fatal {
+                        call: "a read",
+                        source,
+                    });
+                }
                 None if left.is_zero() => break,
                 None => {}
-            }
-            if self.has_changes() {
-                break;
             }
         }
         Ok(records)
     }
 
-    /// What rebalances did since the last call, in order. Until a change is dealt with, polled records may be of partitions
-    /// that are gone.
+    /// What rebalances did since the last call, in order.
     pub fn changes(&self) -> Vec<Change> {
         std::mem::take(&mut *self.lock_changes())
     }
@@ -217,25 +276,21 @@ impl GroupConsumer {
     /// Errors that librdkafka reported and goes on trying to get over, e.g. that no broker can be reached.
     pub fn troubles(&self) -> Vec<BrokerError> {
         let errors = std::mem::take(
-            &mut *self.consumer.context().errors.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut *self
+                .consumer
+                .context()
+                .errors
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
         );
         errors
             .into_iter()
-            .map(|source| BrokerError::Unavailable { servers: self.servers.clone(), call: "reading", source })
+            .map(|source| BrokerError::Unavailable {
+                servers: self.servers.clone(),
+                call: "reading",
+                source,
+            })
             .collect()
-    }
-
-    /// Reads the partitions again from these positions.
-    ///
-    /// # Errors
-    /// When a partition is not assigned any more.
-    pub fn rewind(&self, positions: &HashMap<i32, NextOffset>) -> Result<(), BrokerError> {
-        for (partition, position) in positions {
-            self.consumer
-                .seek(&self.topic, *partition, Offset::Offset(position.get()), CALL_TIMEOUT)
-                .map_err(|source| BrokerError::Fatal { call: "a seek", source })?;
-        }
-        Ok(())
     }
 
     /// The newest offset of each assigned partition, as far as librdkafka has heard; for lag.
@@ -246,7 +301,11 @@ impl GroupConsumer {
         let (_, end) = self
             .consumer
             .fetch_watermarks(&self.topic, partition, Duration::from_secs(2))
-            .map_err(|source| BrokerError::Unavailable { servers: self.servers.clone(), call: "watermarks", source })?;
+            .map_err(|source| BrokerError::Unavailable {
+                servers: self.servers.clone(),
+                call: "watermarks",
+                source,
+            })?;
         Ok(NextOffset::at(end))
     }
 
@@ -262,7 +321,19 @@ impl GroupConsumer {
 
     /// A partition of the topic.
     pub fn partition(&self, number: i32) -> Partition {
-        Partition { topic: self.topic.clone(), number }
+        Partition {
+            topic: self.topic.clone(),
+            number,
+        }
+    }
+
+    fn seek(&self, partition: i32, offset: i64) -> Result<(), BrokerError> {
+        self.consumer
+            .seek(&self.topic, partition, Offset::Offset(offset), CALL_TIMEOUT)
+            .map_err(|source| BrokerError::Fatal {
+                call: "a seek",
+                source,
+            })
     }
 
     fn has_changes(&self) -> bool {
@@ -270,7 +341,11 @@ impl GroupConsumer {
     }
 
     fn lock_changes(&self) -> std::sync::MutexGuard<'_, Vec<Change>> {
-        self.consumer.context().changes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.consumer
+            .context()
+            .changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -101,8 +101,16 @@ impl BrokerError {
         };
         let fenced = matches!(
             source.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::Fenced | RDKafkaErrorCode::Fatal)
+            Some(
+                RDKafkaErrorCode::ProducerFenced
+                    | RDKafkaErrorCode::Fenced
+                    | RDKafkaErrorCode::Fatal
+            )
         );
-        if fatal || fenced { Self::Fatal { call, source } } else { Self::Aborted { call, source } }
+        if fatal || fenced {
+            Self::Fatal { call, source }
+        } else {
+            Self::Aborted { call, source }
+        }
     }
 }

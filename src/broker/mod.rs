@@ -11,7 +11,7 @@ mod producer;
 mod reader;
 
 pub use admin::{Admin, TopicOutcome, TopicSpec};
-pub use changelog::read_changelog;
+pub(crate) use changelog::read_changelog;
 pub use client::{Config, Kafka};
 pub use consumer::{Assignment, Change, GroupConsumer, Record};
 pub use error::BrokerError;

@@ -71,7 +71,9 @@ pub struct Commit<'a> {
 
 impl std::fmt::Debug for GroupConsumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GroupConsumer").field("topic", &self.topic()).finish_non_exhaustive()
+        f.debug_struct("GroupConsumer")
+            .field("topic", &self.topic())
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,7 +94,10 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
         if let Err((error, _)) = result {
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push((tag, error.clone()));
+            self.failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((tag, error.clone()));
         }
     }
 }
@@ -108,7 +113,11 @@ impl TransactionalProducer {
     ///
     /// # Errors
     /// A setting that is refused, or no broker.
-    pub fn connect(kafka: &Kafka, transactional_id: &str, largest_record: usize) -> Result<Self, BrokerError> {
+    pub fn connect(
+        kafka: &Kafka,
+        transactional_id: &str,
+        largest_record: usize,
+    ) -> Result<Self, BrokerError> {
         let largest = largest_record.clamp(1_000_000, 1_000_000_000).to_string();
         let producer: BaseProducer<Deliveries> = kafka
             .client(&[
@@ -138,7 +147,9 @@ impl TransactionalProducer {
     /// When the producer is of no use any more.
     pub fn begin(&self) -> Result<(), BrokerError> {
         self.lock_failed().clear();
-        self.producer.begin_transaction().map_err(|source| BrokerError::in_transaction("the begin of a transaction", source))
+        self.producer
+            .begin_transaction()
+            .map_err(|source| BrokerError::in_transaction("the begin of a transaction", source))
     }
 
     /// Hands a record to librdkafka, which copies it; waits while its queue is full.
@@ -147,19 +158,26 @@ impl TransactionalProducer {
     /// [`BrokerError::TooLarge`] when it is larger than the client may send; otherwise the transaction has to be aborted.
     pub fn send(&self, outgoing: Outgoing<'_>) -> Result<(), BrokerError> {
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(outgoing.topic, outgoing.tag).timestamp(outgoing.timestamp_ms);
+            BaseRecord::with_opaque_to(outgoing.topic, outgoing.tag)
+                .timestamp(outgoing.timestamp_ms);
         record.partition = outgoing.partition;
         record.key = outgoing.key;
         record.payload = outgoing.value;
         record.headers = outgoing.headers.0;
         let deadline = Instant::now() + STEP_TIMEOUT;
         loop {
-            let Err((error, back)) = self.producer.send(record) else { return Ok(()) };
+            let Err((error, back)) = self.producer.send(record) else {
+                return Ok(());
+            };
             record = back;
             match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline => self.producer.poll(SHORT_POLL),
+                Some(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline => {
+                    self.producer.poll(SHORT_POLL)
+                }
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                    return Err(BrokerError::TooLarge { tags: vec![outgoing.tag] });
+                    return Err(BrokerError::TooLarge {
+                        tags: vec![outgoing.tag],
+                    });
                 }
                 _ => return Err(BrokerError::in_transaction("a send", error)),
             }
@@ -180,8 +198,15 @@ impl TransactionalProducer {
         let mut positions = TopicPartitionList::new();
         for (partition, position) in commit.positions {
             positions
-                .add_partition_offset(commit.consumer.topic(), *partition, Offset::Offset(position.get()))
-                .map_err(|source| BrokerError::Fatal { call: "a list of positions", source })?;
+                .add_partition_offset(
+                    commit.consumer.topic(),
+                    *partition,
+                    Offset::Offset(position.get()),
+                )
+                .map_err(|source| BrokerError::Fatal {
+                    call: "a list of positions",
+                    source,
+                })?;
         }
         let group = commit.consumer.group().ok_or(BrokerError::Fatal {
             call: "group metadata",
@@ -189,7 +214,9 @@ impl TransactionalProducer {
         })?;
         self.producer
             .send_offsets_to_transaction(&positions, &group, STEP_TIMEOUT)
-            .map_err(|source| BrokerError::in_transaction("the positions of a transaction", source))?;
+            .map_err(|source| {
+                BrokerError::in_transaction("the positions of a transaction", source)
+            })?;
         self.producer
             .commit_transaction(STEP_TIMEOUT)
             .map_err(|source| BrokerError::in_transaction("a commit", source))
@@ -202,7 +229,10 @@ impl TransactionalProducer {
     pub fn abort(&self) -> Result<(), BrokerError> {
         self.producer
             .abort_transaction(STEP_TIMEOUT)
-            .map_err(|source| BrokerError::Fatal { call: "the abort of a transaction", source })
+            .map_err(|source| BrokerError::Fatal {
+                call: "the abort of a transaction",
+                source,
+            })
     }
 
     fn await_deliveries(&self) -> Result<(), BrokerError> {
@@ -213,7 +243,9 @@ impl TransactionalProducer {
         let failed = std::mem::take(&mut *self.lock_failed());
         let too_large: Vec<usize> = failed
             .iter()
-            .filter(|(_, error)| error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge))
+            .filter(|(_, error)| {
+                error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+            })
             .map(|(tag, _)| *tag)
             .collect();
         if !too_large.is_empty() {
@@ -226,6 +258,10 @@ impl TransactionalProducer {
     }
 
     fn lock_failed(&self) -> std::sync::MutexGuard<'_, Vec<(usize, KafkaError)>> {
-        self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.producer
+            .context()
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -57,7 +57,10 @@ impl PartitionReader {
             ])
             .create()
             .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
-        Ok(Self { consumer, kafka: kafka.clone() })
+        Ok(Self {
+            consumer,
+            kafka: kafka.clone(),
+        })
     }
 
     /// All partitions of a topic, with what each holds.
@@ -69,18 +72,30 @@ impl PartitionReader {
             .consumer
             .fetch_metadata(None, CALL_TIMEOUT)
             .map_err(|error| self.kafka.unavailable("a request for metadata", error))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic && !found.partitions().is_empty());
-        let found = found.ok_or_else(|| BrokerError::MissingTopic { topic: topic.to_owned() })?;
+        let found = metadata
+            .topics()
+            .iter()
+            .find(|found| found.name() == topic && !found.partitions().is_empty());
+        let found = found.ok_or_else(|| BrokerError::MissingTopic {
+            topic: topic.to_owned(),
+        })?;
         found
             .partitions()
             .iter()
             .map(|partition| {
-                let partition = Partition { topic: topic.to_owned(), number: partition.id() };
+                let partition = Partition {
+                    topic: topic.to_owned(),
+                    number: partition.id(),
+                };
                 let (low, high) = self
                     .consumer
                     .fetch_watermarks(topic, partition.number, CALL_TIMEOUT)
                     .map_err(|error| self.kafka.unavailable("watermarks", error))?;
-                Ok(Held { partition, low: NextOffset::at(low), high: NextOffset::at(high) })
+                Ok(Held {
+                    partition,
+                    low: NextOffset::at(low),
+                    high: NextOffset::at(high),
+                })
             })
             .collect()
     }
@@ -92,7 +107,10 @@ impl PartitionReader {
     pub fn assign(&self, starts: &[(Partition, NextOffset)]) -> Result<(), BrokerError> {
         positions_of(starts)
             .and_then(|positions| self.consumer.assign(&positions))
-            .map_err(|source| BrokerError::Fatal { call: "an assignment", source })
+            .map_err(|source| BrokerError::Fatal {
+                call: "an assignment",
+                source,
+            })
     }
 
     /// Hands out what comes, in the order of each partition, until there were `most` or `wait` is over.
@@ -116,7 +134,13 @@ impl PartitionReader {
                     }
                 }
                 Some(Err(error)) if is_passing(&error) => {}
-                Some(Err(source)) => return Err(BrokerError::Fatal { call: "a read", source }.into()),
+                Some(Err(source)) => {
+                    return Err(BrokerError::Fatal {
+                        call: "a read",
+                        source,
+                    }
+                    .into());
+                }
                 None if left.is_zero() => break,
                 None => {}
             }
@@ -126,13 +150,25 @@ impl PartitionReader {
 
     /// The event of an end names no topic: the positions of all partitions of that number.
     fn reached(&self, number: i32) -> Result<Vec<(Partition, NextOffset)>, BrokerError> {
-        let positions = self.consumer.position().map_err(|source| BrokerError::Fatal { call: "a position", source })?;
+        let positions = self
+            .consumer
+            .position()
+            .map_err(|source| BrokerError::Fatal {
+                call: "a position",
+                source,
+            })?;
         let mut reached = Vec::new();
         for element in positions.elements() {
             if let Offset::Offset(offset) = element.offset()
                 && element.partition() == number
             {
-                reached.push((Partition { topic: element.topic().to_owned(), number }, NextOffset::at(offset)));
+                reached.push((
+                    Partition {
+                        topic: element.topic().to_owned(),
+                        number,
+                    },
+                    NextOffset::at(offset),
+                ));
             }
         }
         Ok(reached)
@@ -145,7 +181,10 @@ impl PartitionReader {
     pub fn publish(&self, positions: &[(Partition, NextOffset)]) -> Result<(), BrokerError> {
         positions_of(positions)
             .and_then(|positions| self.consumer.commit(&positions, CommitMode::Async))
-            .map_err(|error| self.kafka.unavailable("a commit of the group's offsets", error))
+            .map_err(|error| {
+                self.kafka
+                    .unavailable("a commit of the group's offsets", error)
+            })
     }
 }
 
@@ -155,4 +194,73 @@ fn positions_of(positions: &[(Partition, NextOffset)]) -> Result<TopicPartitionL
         list.add_partition_offset(&at.topic, at.number, Offset::Offset(position.get()))?;
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    use super::*;
+    use crate::broker::Config;
+
+    /// A topic `views` of two partitions, with three records in partition 1.
+    fn kafka(cluster: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>) -> Kafka {
+        let config = Config {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            ..Config::default()
+        };
+        let kafka = Kafka::new(config);
+        cluster.create_topic("views", 2, 1).unwrap();
+        let producer: BaseProducer = kafka.client(&[]).create().unwrap();
+        for value in ["a", "b", "c"] {
+            producer
+                .send(BaseRecord::to("views").partition(1).key("k").payload(value))
+                .unwrap();
+        }
+        producer.flush(CALL_TIMEOUT).unwrap();
+        kafka
+    }
+
+    #[test]
+    fn reading_goes_on_at_the_position_given_and_says_where_it_ends() {
+        let cluster = MockCluster::new(1).unwrap();
+        let reader = PartitionReader::connect(&kafka(&cluster), "test").unwrap();
+        let held = reader.partitions("views").unwrap();
+        let held: Vec<_> = held
+            .iter()
+            .map(|held| (held.partition.number, held.low.get(), held.high.get()))
+            .collect();
+        assert_eq!(held, [(0, 0, 0), (1, 0, 3)]);
+
+        let at = Partition {
+            topic: "views".to_owned(),
+            number: 1,
+        };
+        reader.assign(&[(at.clone(), NextOffset::at(1))]).unwrap();
+        let (mut values, mut end) = (Vec::new(), None);
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        while end.is_none() && Instant::now() < deadline {
+            let read = reader.poll::<BrokerError>(10, Duration::from_millis(100), |met| {
+                match met {
+                    Met::Record(record) => {
+                        values.push((record.offset(), record.value().unwrap().to_vec()))
+                    }
+                    Met::Reached(partition, position) => end = Some((partition, position)),
+                }
+                Ok(())
+            });
+            read.unwrap();
+        }
+        assert_eq!(values, [(1, b"b".to_vec()), (2, b"c".to_vec())]);
+        assert_eq!(end, Some((at, NextOffset::at(3))));
+    }
+
+    #[test]
+    fn a_topic_that_is_not_there_is_named() {
+        let cluster = MockCluster::new(1).unwrap();
+        let reader = PartitionReader::connect(&kafka(&cluster), "test").unwrap();
+        let error = reader.partitions("other").unwrap_err();
+        assert_eq!(error.to_string(), "topic `other` does not exist");
+    }
 }

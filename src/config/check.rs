@@ -253,7 +253,6 @@ fn objects(warehouse: &WarehouseSection, check: Check<'_>) -> Result<(), ConfigE
         "an account identifier, <organisation>-<account>",
     )?;
     for (key, name) in [
-        ("warehouse.user", &warehouse.user),
         ("warehouse.role", &warehouse.role),
         ("warehouse.database", &warehouse.database),
         ("warehouse.schema", &warehouse.schema),
@@ -266,6 +265,10 @@ fn objects(warehouse: &WarehouseSection, check: Check<'_>) -> Result<(), ConfigE
     ] {
         check.identifier(key, name)?;
     }
+    let login = |c: char| c.is_ascii_alphanumeric() || "_$.@-".contains(c);
+    let user = !warehouse.user.is_empty() && warehouse.user.chars().all(login);
+    check.that("warehouse.user", user, "the login name of the service user")?;
+    timeouts(warehouse, check)?;
     let http = ["http://", "https://"]
         .iter()
         .any(|scheme| warehouse.url.starts_with(scheme));
@@ -285,6 +288,33 @@ fn objects(warehouse: &WarehouseSection, check: Check<'_>) -> Result<(), ConfigE
         stage.is_empty() || (scheme && plain && stage.ends_with('/')),
         "s3://bucket/prefix/, gcs://, azure:// or file:///folder/, with a slash at its end",
     )
+}
+
+fn timeouts(warehouse: &WarehouseSection, check: Check<'_>) -> Result<(), ConfigError> {
+    let second = Duration::from_secs(1);
+    for (key, value, range, words) in [
+        (
+            "warehouse.statement_timeout",
+            warehouse.statement_timeout,
+            (second, 7 * DAY),
+            "1s to 7d",
+        ),
+        (
+            "warehouse.request_timeout",
+            warehouse.request_timeout,
+            (second, 600 * second),
+            "1s to 10m",
+        ),
+        (
+            "warehouse.retry_for",
+            warehouse.retry_for,
+            (Duration::ZERO, 3600 * second),
+            "0s to 1h",
+        ),
+    ] {
+        check.duration(key, value, range, words)?;
+    }
+    Ok(())
 }
 
 fn is_host_and_port(server: &str) -> bool {

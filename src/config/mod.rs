@@ -8,6 +8,7 @@
 mod check;
 mod describe;
 mod error;
+mod join;
 mod layers;
 mod properties;
 mod schema;

@@ -178,6 +178,16 @@ pub struct WarehouseSection {
     pub storage_integration: String,
     /// Options of the object store, e.g. `aws_region`, `aws_endpoint`, `aws_access_key_id`.
     pub stage_properties: Properties,
+    /// Longest time that a statement may run, `"1s"` to `"7d"`. The warehouse stops it then.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// Longest wait for one reply, `"1s"` to `"10m"`. Less than the 45 s within which the service answers makes it
+    /// resend requests in vain.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// How long a call that fails for a passing reason is tried again, up to `"1h"`; `"0s"` is never.
+    #[serde(with = "humantime_serde")]
+    pub retry_for: Duration,
 }
 
 impl Default for WarehouseSection {
@@ -197,6 +207,9 @@ impl Default for WarehouseSection {
             stage_url: String::new(),
             storage_integration: "SLUICEBOX_STAGE".to_owned(),
             stage_properties: Properties::default(),
+            statement_timeout: Duration::from_secs(600),
+            request_timeout: Duration::from_secs(50),
+            retry_for: Duration::from_secs(60),
         }
     }
 }

@@ -1,2 +1,16 @@
 //! Clean events in, the newest row of every key out; each event counted once.
+//!
+//! A gold topic is the output and the changelog: a record's value is the row, its header the mergeable state. Rows, states
+//! and input positions are one transaction, so what is restored from the topic is what the positions say was counted.
+//!
+//! | died after | what happens next |
+//! |---|---|
+//! | reading, before the commit | the transaction is aborted; state is restored without it; the records are read again |
+//! | the commit | state is restored with it; the next records are read |
+
+mod batch;
+mod run;
 mod state;
+mod table;
+
+pub use run::{Config, run};

@@ -74,7 +74,11 @@ impl State {
     }
 
     /// What a batch of clean rows changes.
-    pub(crate) fn merge(&self, query: &GoldQuery, clean: &RecordBatch) -> Result<Update, DataFusionError> {
+    pub(crate) fn merge(
+        &self,
+        query: &GoldQuery,
+        clean: &RecordBatch,
+    ) -> Result<Update, DataFusionError> {
         let fresh = query.partial(clean)?;
         let merged = match self.old_states(&fresh)? {
             Some(old) => {
@@ -90,11 +94,20 @@ impl State {
             }
             None => fresh,
         };
-        let keys = self.keys.convert_columns(&merged.columns()[..self.key_width])?;
-        let states = self.states.convert_columns(&merged.columns()[self.key_width..])?;
+        let keys = self
+            .keys
+            .convert_columns(&merged.columns()[..self.key_width])?;
+        let states = self
+            .states
+            .convert_columns(&merged.columns()[self.key_width..])?;
         let results = query.finish(merged)?;
         self.same_order(query, &results, &keys)?;
-        Ok(Update { results, fingerprint: self.fingerprint, keys, states })
+        Ok(Update {
+            results,
+            fingerprint: self.fingerprint,
+            keys,
+            states,
+        })
     }
 
     /// The transaction that carried the update is committed.
@@ -119,17 +132,6 @@ impl State {
         Ok(())
     }
 
-    /// The key part of a state header.
-    pub(crate) fn remove(&mut self, key: &[ArrayRef]) -> Result<(), DataFusionError> {
-        let rows = self.keys.convert_columns(key)?;
-        for row in &rows {
-            if let Some(state) = self.rows.remove(row.as_ref()) {
-                self.bytes -= state.len() + row.as_ref().len();
-            }
-        }
-        Ok(())
-    }
-
     fn put(&mut self, key: &[u8], state: &[u8]) {
         if let Some(slot) = self.rows.get_mut(key) {
             self.bytes = self.bytes - slot.len() + state.len();
@@ -146,7 +148,9 @@ impl State {
 
     /// The states that are kept of the keys in `fresh`; None when all of them are new.
     fn old_states(&self, fresh: &RecordBatch) -> Result<Option<RecordBatch>, DataFusionError> {
-        let keys = self.keys.convert_columns(&fresh.columns()[..self.key_width])?;
+        let keys = self
+            .keys
+            .convert_columns(&fresh.columns()[..self.key_width])?;
         let parser = self.states.parser();
         let mut found = Vec::new();
         let mut states = Vec::new();
@@ -163,12 +167,24 @@ impl State {
         let known = take_record_batch(fresh, &UInt32Array::from(found))?;
         let mut columns = known.columns()[..self.key_width].to_vec();
         columns.extend(states);
-        Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
+        Ok(Some(RecordBatch::try_new(
+            Arc::clone(&self.schema),
+            columns,
+        )?))
     }
 
     /// The plan keeps the order of the states; were that ever to change, a row would be filed under another's key.
-    fn same_order(&self, query: &GoldQuery, results: &RecordBatch, keys: &Rows) -> Result<(), DataFusionError> {
-        let columns: Vec<ArrayRef> = query.key().iter().map(|at| Arc::clone(results.column(*at))).collect();
+    fn same_order(
+        &self,
+        query: &GoldQuery,
+        results: &RecordBatch,
+        keys: &Rows,
+    ) -> Result<(), DataFusionError> {
+        let columns: Vec<ArrayRef> = query
+            .key()
+            .iter()
+            .map(|at| Arc::clone(results.column(*at)))
+            .collect();
         let mut cast = Vec::with_capacity(columns.len());
         for (column, field) in columns.iter().zip(self.schema.fields()) {
             cast.push(arrow::compute::cast(column, field.data_type())?);
@@ -177,7 +193,9 @@ impl State {
         if emitted.num_rows() == keys.num_rows() && emitted.iter().eq(keys.iter()) {
             return Ok(());
         }
-        Err(DataFusionError::Internal("result rows do not stand in the order of their states".to_owned()))
+        Err(DataFusionError::Internal(
+            "result rows do not stand in the order of their states".to_owned(),
+        ))
     }
 }
 
@@ -202,6 +220,9 @@ impl Update {
 }
 
 fn converter(fields: &[FieldRef]) -> Result<RowConverter, DataFusionError> {
-    let fields = fields.iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let fields = fields
+        .iter()
+        .map(|field| SortField::new(field.data_type().clone()))
+        .collect();
     Ok(RowConverter::new(fields)?)
 }

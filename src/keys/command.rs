@@ -97,8 +97,7 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<String, KeyError> {
         .parse()
         .expect("the argument's parser allows numbers alone");
     let pair = KeyPair::generate(bits)?;
-    let pem = pair.to_pem(passphrase.as_ref())?;
-    file::write_new(&args.out, pem.expose_secret(), Readers::Owner)?;
+    pair.write_new(&args.out, passphrase.as_ref())?;
     file::write_new(&public_file, &pair.public().to_pem(), Readers::Everyone)?;
     Ok(format!(
         "{}\n{}",

@@ -19,7 +19,10 @@ use rsa::{
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::{KeyError, file};
+use super::{
+    KeyError,
+    file::{self, Readers},
+};
 
 /// The warehouse refuses shorter keys.
 /// <https://docs.snowflake.com/en/user-guide/key-pair-auth>
@@ -147,17 +150,20 @@ impl KeyPair {
             .expect("an RSA key of two primes has a PKCS#1 form")
     }
 
-    /// The private key as PKCS#8 PEM: encrypted by PBES2 (PBKDF2 with SHA-256, AES-256-CBC), or plain without a
-    /// passphrase.
-    pub(super) fn to_pem(
+    /// Writes the private key to a file that must not exist yet, readable by its owner alone: encrypted, or plain
+    /// without a passphrase.
+    pub fn write_new(
         &self,
+        path: &Path,
         passphrase: Option<&SecretString>,
-    ) -> Result<SecretString, KeyError> {
-        self.to_pem_with(passphrase, PBKDF2_ROUNDS)
+    ) -> Result<(), KeyError> {
+        let pem = self.to_pem(passphrase, PBKDF2_ROUNDS)?;
+        file::write_new(path, pem.expose_secret(), Readers::Owner)
     }
 
-    /// As [`Self::to_pem`]; the number of rounds is what makes encryption slow.
-    pub(super) fn to_pem_with(
+    /// The private key as PKCS#8 PEM: encrypted by PBES2 (PBKDF2 with SHA-256, AES-256-CBC), or plain without a
+    /// passphrase. The number of rounds is what makes encryption slow.
+    pub(super) fn to_pem(
         &self,
         passphrase: Option<&SecretString>,
         rounds: u32,

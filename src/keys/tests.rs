@@ -58,12 +58,7 @@ fn openssl_fingerprint(path: &Path, passphrase: &str) -> String {
 fn openssl_key(folder: &Path, options: &str) -> PathBuf {
     let plain = folder.join("plain.p8");
     if !plain.exists() {
-        file::write_new(
-            &plain,
-            PAIR.to_pem(None).unwrap().expose_secret(),
-            Readers::Owner,
-        )
-        .unwrap();
+        PAIR.write_new(&plain, None).unwrap();
     }
     let path = folder.join("openssl.p8");
     let _ = fs::remove_file(&path);
@@ -105,9 +100,8 @@ fn openssl_reads_what_we_write() {
         folder.path().join("sealed.p8"),
     );
     let passphrase = secret("open-sesame");
-    let pem = PAIR.to_pem(None).unwrap();
-    file::write_new(&plain, pem.expose_secret(), Readers::Owner).unwrap();
-    let pem = PAIR.to_pem_with(Some(&passphrase), 2048).unwrap();
+    PAIR.write_new(&plain, None).unwrap();
+    let pem = PAIR.to_pem(Some(&passphrase), 2048).unwrap();
     file::write_new(&sealed, pem.expose_secret(), Readers::Owner).unwrap();
     for path in [&plain, &sealed] {
         assert_eq!(
@@ -293,4 +287,11 @@ fn a_key_pair_does_not_print_its_private_half() {
         shown,
         format!("KeyPair {{ fingerprint: {:?}, .. }}", PAIR.fingerprint())
     );
+}
+
+#[test]
+fn the_arguments_are_consistent() {
+    use clap::{Command, Subcommand};
+
+    KeysCommand::augment_subcommands(Command::new("keys")).debug_assert();
 }

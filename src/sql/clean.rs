@@ -60,21 +60,42 @@ impl CleanQuery {
         let table = Arc::new(BatchTable::new(Arc::clone(&input)));
         let planning = |error: DataFusionError| SqlError::planning(file, &error, ACCEPTED);
         let state = state_with_table("raw_events", table).map_err(planning)?;
-        let plan = futures::executor::block_on(state.create_logical_plan(text)).map_err(planning)?;
+        let plan =
+            futures::executor::block_on(state.create_logical_plan(text)).map_err(planning)?;
         refuse_unstable(file, &plan)?;
         let plan = state.optimize(&plan).map_err(planning)?;
         let mut steps = Vec::new();
         collect_steps(file, &plan, &mut steps)?;
         let (columns, positions, reason) = output_columns(file, plan.schema().as_arrow())?;
         let output = Arc::new(Schema::new(
-            columns.iter().map(|column| Field::new(&column.name, column.sql_type.arrow(), true)).collect::<Vec<_>>(),
+            columns
+                .iter()
+                .map(|column| Field::new(&column.name, column.sql_type.arrow(), true))
+                .collect::<Vec<_>>(),
         ));
-        Ok(Self { input, steps, columns, positions, reason, output })
+        Ok(Self {
+            input,
+            steps,
+            columns,
+            positions,
+            reason,
+            output,
+        })
     }
 
     /// The columns that a batch must have: the declared ones, then those of [`record`].
     pub fn input(&self) -> &SchemaRef {
         &self.input
+    }
+
+    /// Whether an expression reads a column of the input.
+    pub fn reads(&self, name: &str) -> bool {
+        match self.steps.first() {
+            Some(Step::Pick(columns)) => columns
+                .iter()
+                .any(|at| self.input.field(*at).name() == name),
+            _ => true,
+        }
     }
 
     /// The clean columns, in the order of the SELECT, without the verdict.
@@ -127,8 +148,12 @@ fn input_schema(raw: &[Column]) -> SchemaRef {
         (record::TIMESTAMP, SqlType::Timestamp),
         (record::PROCESSING_TIME, SqlType::Timestamp),
     ];
-    let declared = raw.iter().map(|column| Field::new(&column.name, column.sql_type.arrow(), true));
-    let own = own.into_iter().map(|(name, sql_type)| Field::new(name, sql_type.arrow(), true));
+    let declared = raw
+        .iter()
+        .map(|column| Field::new(&column.name, column.sql_type.arrow(), true));
+    let own = own
+        .into_iter()
+        .map(|(name, sql_type)| Field::new(name, sql_type.arrow(), true));
     Arc::new(Schema::new(declared.chain(own).collect::<Vec<_>>()))
 }
 
@@ -137,7 +162,14 @@ pub(super) fn exactly(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataF
     if array.data_type() == to {
         return Ok(Arc::clone(array));
     }
-    Ok(cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })?)
+    Ok(cast_with_options(
+        array,
+        to,
+        &CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        },
+    )?)
 }
 
 /// A verdict must be the same when the log is read again: no clock, no chance.
@@ -196,7 +228,12 @@ fn collect_steps(file: &Path, plan: &LogicalPlan, steps: &mut Vec<Step>) -> Resu
         other => {
             let display = other.display().to_string();
             let node = display.split(':').next().unwrap_or_default().trim();
-            Err(SqlError::new(file, None, format!("it needs a step `{node}`, which does not give one verdict a row"), ACCEPTED))
+            Err(SqlError::new(
+                file,
+                None,
+                format!("it needs a step `{node}`, which does not give one verdict a row"),
+                ACCEPTED,
+            ))
         }
     }
 }
@@ -204,11 +241,18 @@ fn collect_steps(file: &Path, plan: &LogicalPlan, steps: &mut Vec<Step>) -> Resu
 /// The same fields, each nullable: the planner's opinion of nullability is no reason to fail on a row.
 fn nullable(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(
-        schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect::<Vec<_>>(),
     ))
 }
 
-fn output_columns(file: &Path, schema: &Schema) -> Result<(Vec<Column>, Vec<usize>, usize), SqlError> {
+fn output_columns(
+    file: &Path,
+    schema: &Schema,
+) -> Result<(Vec<Column>, Vec<usize>, usize), SqlError> {
     let mut columns: Vec<Column> = Vec::new();
     let mut positions = Vec::new();
     let mut reason = None;
@@ -216,8 +260,14 @@ fn output_columns(file: &Path, schema: &Schema) -> Result<(Vec<Column>, Vec<usiz
         let name = field.name();
         let refuse = |message: String, hint: &str| SqlError::new(file, None, message, hint);
         if name == REJECT_REASON {
-            if !matches!(field.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null) {
-                let message = format!("`{REJECT_REASON}` is of type {}, not VARCHAR", field.data_type());
+            if !matches!(
+                field.data_type(),
+                DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null
+            ) {
+                let message = format!(
+                    "`{REJECT_REASON}` is of type {}, not VARCHAR",
+                    field.data_type()
+                );
                 return Err(refuse(message, ACCEPTED));
             }
             reason = Some(position);
@@ -225,7 +275,9 @@ fn output_columns(file: &Path, schema: &Schema) -> Result<(Vec<Column>, Vec<usiz
         }
         if name.starts_with('_') || columns.iter().any(|other| other.name == *name) {
             return Err(refuse(
-                format!("column `{name}` cannot be a clean column: names are unique and do not start with `_`"),
+                format!(
+                    "column `{name}` cannot be a clean column: names are unique and do not start with `_`"
+                ),
                 "give it a name of its own: expression AS name",
             ));
         }
@@ -235,13 +287,27 @@ fn output_columns(file: &Path, schema: &Schema) -> Result<(Vec<Column>, Vec<usiz
                 "CAST it to VARCHAR, DECIMAL(p, s), BIGINT, DOUBLE, BOOLEAN, DATE or TIMESTAMP",
             ));
         };
-        columns.push(Column { name: name.clone(), sql_type });
+        columns.push(Column {
+            name: name.clone(),
+            sql_type,
+        });
         positions.push(position);
     }
-    let reason =
-        reason.ok_or_else(|| SqlError::new(file, None, format!("there is no column `{REJECT_REASON}`"), ACCEPTED))?;
+    let reason = reason.ok_or_else(|| {
+        SqlError::new(
+            file,
+            None,
+            format!("there is no column `{REJECT_REASON}`"),
+            ACCEPTED,
+        )
+    })?;
     if columns.is_empty() {
-        return Err(SqlError::new(file, None, "there is no clean column beside the verdict", ACCEPTED));
+        return Err(SqlError::new(
+            file,
+            None,
+            "there is no clean column beside the verdict",
+            ACCEPTED,
+        ));
     }
     Ok((columns, positions, reason))
 }

@@ -42,11 +42,8 @@ impl Encoder {
     pub fn new(schema: &Schema) -> Result<Self, ArrowError> {
         let mut prefixes = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
-            if SqlType::from_arrow(field.data_type())
-                .map(|sql_type| sql_type.arrow())
-                .as_ref()
-                != Some(field.data_type())
-            {
+            let sql_type = SqlType::from_arrow(field.data_type());
+            if sql_type.is_none_or(|sql_type| sql_type.arrow() != *field.data_type()) {
                 return Err(ArrowError::SchemaError(format!(
                     "column `{}` of type {} cannot be written as JSON; hint: CAST it in the SQL",
                     field.name(),

@@ -15,8 +15,18 @@ pub struct SqlError {
 }
 
 impl SqlError {
-    pub(super) fn new(file: &Path, line: Option<u64>, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line, message: message.into(), hint: hint.into() }
+    pub(super) fn new(
+        file: &Path,
+        line: Option<u64>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            file: file.to_owned(),
+            line,
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 
     /// The line is taken from what DataFusion or its parser says; its message is cut to its first line.
@@ -45,13 +55,19 @@ impl fmt::Display for SqlError {
 impl std::error::Error for SqlError {}
 
 fn diagnostic_line(error: &DataFusionError) -> Option<u64> {
-    error.iter().find_map(|error| error.diagnostic()?.span.map(|span| span.start.line))
+    error
+        .iter()
+        .find_map(|error| error.diagnostic()?.span.map(|span| span.start.line))
 }
 
 /// sqlparser writes `at Line: 3, Column: 7` into its messages.
 fn line_in(message: &str) -> Option<u64> {
     let after = message.split("Line: ").nth(1)?;
-    after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    after
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn first_line(message: &str) -> String {

@@ -53,25 +53,43 @@ pub struct GoldQuery {
 
 impl std::fmt::Debug for GoldQuery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GoldQuery").field("columns", &self.columns).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("GoldQuery")
+            .field("columns", &self.columns)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
 impl GoldQuery {
     /// Plans the text of a gold file over the clean columns. `clean_key` is the column that clean_events is keyed by: it has
     /// to be among the GROUP BY columns, so that all rows of a key meet in one partition.
-    pub(super) fn plan(file: &Path, text: &str, clean: &[Column], clean_key: &str) -> Result<Self, SqlError> {
+    pub(super) fn plan(
+        file: &Path,
+        text: &str,
+        clean: &[Column],
+        clean_key: &str,
+    ) -> Result<Self, SqlError> {
         let planning = |error: DataFusionError| SqlError::planning(file, &error, ACCEPTED);
         let input = input_schema(clean);
-        let state =
-            state_with_table("clean_events", Arc::new(BatchTable::new(Arc::clone(&input)))).map_err(planning)?;
+        let state = state_with_table(
+            "clean_events",
+            Arc::new(BatchTable::new(Arc::clone(&input))),
+        )
+        .map_err(planning)?;
         let statement = with_newest(file, text, clean_key)?;
-        let logical = futures::executor::block_on(state.statement_to_plan(statement)).map_err(planning)?;
+        let logical =
+            futures::executor::block_on(state.statement_to_plan(statement)).map_err(planning)?;
         refuse_unstable(file, &logical)?;
         super::gold_form::check(file, &logical)?;
-        let whole = futures::executor::block_on(state.create_physical_plan(&logical)).map_err(planning)?;
+        let whole =
+            futures::executor::block_on(state.create_physical_plan(&logical)).map_err(planning)?;
         let Some(partial) = lowest_aggregation(&whole) else {
-            return Err(SqlError::new(file, None, "there is no aggregation in it", ACCEPTED));
+            return Err(SqlError::new(
+                file,
+                None,
+                "there is no aggregation in it",
+                ACCEPTED,
+            ));
         };
         let group_by = partial.group_expr().clone();
         let aggregates = partial.aggr_expr().to_vec();
@@ -162,7 +180,11 @@ impl GoldQuery {
         let plan = Arc::clone(&self.whole).transform_down(|node| {
             if node.downcast_ref::<AggregateExec>().is_some() {
                 // The states are at hand: nothing below this node is wanted any more.
-                return Ok(Transformed::new(Arc::clone(&last), true, datafusion::common::tree_node::TreeNodeRecursion::Jump));
+                return Ok(Transformed::new(
+                    Arc::clone(&last),
+                    true,
+                    datafusion::common::tree_node::TreeNodeRecursion::Jump,
+                ));
             }
             Ok(Transformed::no(node))
         })?;
@@ -194,7 +216,11 @@ impl GoldQuery {
     }
 
     /// A plan of one partition that waits for nothing runs where it is called.
-    fn run(&self, plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
+    fn run(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch, DataFusionError> {
         let batches = futures::executor::block_on(collect(plan, Arc::clone(&self.task)))?;
         match batches.as_slice() {
             [one] => Ok(one.clone()),
@@ -204,7 +230,9 @@ impl GoldQuery {
 }
 
 fn input_schema(clean: &[Column]) -> SchemaRef {
-    let columns = clean.iter().map(|column| Field::new(&column.name, column.sql_type.arrow(), true));
+    let columns = clean
+        .iter()
+        .map(|column| Field::new(&column.name, column.sql_type.arrow(), true));
     let timestamp = Field::new(record::TIMESTAMP, SqlType::Timestamp.arrow(), true);
     Arc::new(Schema::new(columns.chain([timestamp]).collect::<Vec<_>>()))
 }
@@ -216,7 +244,11 @@ fn lowest_aggregation(plan: &Arc<dyn ExecutionPlan>) -> Option<&AggregateExec> {
 }
 
 /// Follows each column of the result down to the aggregation, whose first columns are the GROUP BY columns.
-fn key_positions(file: &Path, plan: &Arc<dyn ExecutionPlan>, groups: usize) -> Result<Vec<usize>, SqlError> {
+fn key_positions(
+    file: &Path,
+    plan: &Arc<dyn ExecutionPlan>,
+    groups: usize,
+) -> Result<Vec<usize>, SqlError> {
     let mut origin: Vec<Option<usize>> = (0..plan.schema().fields().len()).map(Some).collect();
     let mut node = plan;
     while let Some(projection) = node.downcast_ref::<ProjectionExec>() {
@@ -259,17 +291,26 @@ fn output_columns(file: &Path, schema: &Schema) -> Result<(Vec<Column>, SchemaRe
                 "CAST it to VARCHAR, DECIMAL(p, s), BIGINT, DOUBLE, BOOLEAN, DATE or TIMESTAMP",
             ));
         };
-        if columns.iter().any(|other| other.name == *name) || (name.starts_with('_') && name != NEWEST) {
+        if columns.iter().any(|other| other.name == *name)
+            || (name.starts_with('_') && name != NEWEST)
+        {
             return Err(SqlError::new(
                 file,
                 None,
-                format!("column `{name}` cannot be a gold column: names are unique and do not start with `_`"),
+                format!(
+                    "column `{name}` cannot be a gold column: names are unique and do not start with `_`"
+                ),
                 "give it a name of its own: expression AS name",
             ));
         }
-        columns.push(Column { name: name.clone(), sql_type });
+        columns.push(Column {
+            name: name.clone(),
+            sql_type,
+        });
     }
-    let fields = columns.iter().map(|column| Field::new(&column.name, column.sql_type.arrow(), true));
+    let fields = columns
+        .iter()
+        .map(|column| Field::new(&column.name, column.sql_type.arrow(), true));
     let output = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     columns.pop();
     Ok((columns, output))

@@ -60,10 +60,19 @@ impl Pipeline {
         let clean_file = folder.join("clean_events.sql");
         let clean = CleanQuery::plan(&clean_file, &read(&clean_file)?, &raw)?;
         let key = position(&clean_file, clean.columns(), settings.key, "clean.key")?;
-        let event_id = position(&clean_file, clean.columns(), settings.event_id, "clean.event_id")?;
+        let event_id = position(
+            &clean_file,
+            clean.columns(),
+            settings.event_id,
+            "clean.event_id",
+        )?;
         let mut gold = Vec::new();
         for file in gold_files(&folder.join("gold"))? {
-            let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            let name = file
+                .file_stem()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default()
+                .to_owned();
             if !is_name(&name) {
                 return Err(SqlError::new(
                     &file,
@@ -75,7 +84,14 @@ impl Pipeline {
             let query = GoldQuery::plan(&file, &read(&file)?, clean.columns(), settings.key)?;
             gold.push(GoldTable { name, query });
         }
-        Ok(Self { folder: folder.to_owned(), raw, clean, key, event_id, gold })
+        Ok(Self {
+            folder: folder.to_owned(),
+            raw,
+            clean,
+            key,
+            event_id,
+            gold,
+        })
     }
 }
 
@@ -95,7 +111,12 @@ fn gold_files(folder: &Path) -> Result<Vec<PathBuf>, SqlError> {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
-            return Err(SqlError::new(folder, None, format!("cannot be read: {error}"), "make the folder readable"));
+            return Err(SqlError::new(
+                folder,
+                None,
+                format!("cannot be read: {error}"),
+                "make the folder readable",
+            ));
         }
     };
     let mut files: Vec<PathBuf> = entries
@@ -108,19 +129,32 @@ fn gold_files(folder: &Path) -> Result<Vec<PathBuf>, SqlError> {
 
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn position(file: &Path, columns: &[Column], name: &str, setting: &str) -> Result<usize, SqlError> {
     let found = columns.iter().position(|column| column.name == name);
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    let hint = format!("the clean columns are {}; {setting} in sluicebox.toml names one of type VARCHAR", names.join(", "));
+    let hint = format!(
+        "the clean columns are {}; {setting} in sluicebox.toml names one of type VARCHAR",
+        names.join(", ")
+    );
     match found {
         Some(at) if columns[at].sql_type == SqlType::Varchar => Ok(at),
         Some(at) => {
-            let message = format!("{setting} is `{name}`, which is {}, not VARCHAR", columns[at].sql_type);
+            let message = format!(
+                "{setting} is `{name}`, which is {}, not VARCHAR",
+                columns[at].sql_type
+            );
             Err(SqlError::new(file, None, message, hint))
         }
-        None => Err(SqlError::new(file, None, format!("{setting} is `{name}`, which it does not select"), hint)),
+        None => Err(SqlError::new(
+            file,
+            None,
+            format!("{setting} is `{name}`, which it does not select"),
+            hint,
+        )),
     }
 }

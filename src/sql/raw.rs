@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use datafusion::sql::sqlparser::ast::{ColumnOption, DataType, ExactNumberInfo, Statement, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{
+    ColumnOption, DataType, ExactNumberInfo, Statement, TimezoneInfo,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
@@ -18,10 +20,21 @@ pub(super) fn raw_columns(file: &Path, text: &str) -> Result<Vec<Column>, SqlErr
     let statements = Parser::parse_sql(&GenericDialect {}, text)
         .map_err(|error| SqlError::planning(file, &error.into(), ACCEPTED))?;
     let [Statement::CreateTable(table)] = statements.as_slice() else {
-        return Err(refuse(None, "it is not one CREATE TABLE statement".to_owned()));
+        return Err(refuse(
+            None,
+            "it is not one CREATE TABLE statement".to_owned(),
+        ));
     };
-    if !table.name.to_string().trim_matches('"').eq_ignore_ascii_case("raw_events") {
-        return Err(refuse(Some(1), format!("the table is called `{}`, not `raw_events`", table.name)));
+    if !table
+        .name
+        .to_string()
+        .trim_matches('"')
+        .eq_ignore_ascii_case("raw_events")
+    {
+        return Err(refuse(
+            Some(1),
+            format!("the table is called `{}`, not `raw_events`", table.name),
+        ));
     }
     let mut columns: Vec<Column> = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
@@ -31,17 +44,33 @@ pub(super) fn raw_columns(file: &Path, text: &str) -> Result<Vec<Column>, SqlErr
             None => column.name.value.to_lowercase(),
         };
         if name.starts_with('_') {
-            return Err(refuse(line, format!("column `{name}`: names that start with `_` are the record's own columns")));
+            return Err(refuse(
+                line,
+                format!("column `{name}`: names that start with `_` are the record's own columns"),
+            ));
         }
         if columns.iter().any(|other| other.name == name) {
             return Err(refuse(line, format!("column `{name}` is declared twice")));
         }
-        if let Some(option) = column.options.iter().find(|option| !matches!(option.option, ColumnOption::Comment(_))) {
-            let message = format!("column `{name}`: `{option}` is a rule, and rules belong into clean_events.sql");
+        if let Some(option) = column
+            .options
+            .iter()
+            .find(|option| !matches!(option.option, ColumnOption::Comment(_)))
+        {
+            let message = format!(
+                "column `{name}`: `{option}` is a rule, and rules belong into clean_events.sql"
+            );
             return Err(refuse(line, message));
         }
-        let sql_type = sql_type(&column.data_type)
-            .ok_or_else(|| refuse(line, format!("column `{name}`: type `{}` is not accepted", column.data_type)))?;
+        let sql_type = sql_type(&column.data_type).ok_or_else(|| {
+            refuse(
+                line,
+                format!(
+                    "column `{name}`: type `{}` is not accepted",
+                    column.data_type
+                ),
+            )
+        })?;
         columns.push(Column { name, sql_type });
     }
     if columns.is_empty() {
@@ -57,11 +86,17 @@ fn sql_type(declared: &DataType) -> Option<SqlType> {
         DataType::Double(ExactNumberInfo::None) | DataType::DoublePrecision => SqlType::Double,
         DataType::Boolean | DataType::Bool => SqlType::Boolean,
         DataType::Date => SqlType::Date,
-        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => SqlType::Timestamp,
+        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            SqlType::Timestamp
+        }
         DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
         | DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale)) => {
-            let precision = u8::try_from(*precision).ok().filter(|precision| (1..=38).contains(precision))?;
-            let scale = u8::try_from(*scale).ok().filter(|scale| *scale <= precision)?;
+            let precision = u8::try_from(*precision)
+                .ok()
+                .filter(|precision| (1..=38).contains(precision))?;
+            let scale = u8::try_from(*scale)
+                .ok()
+                .filter(|scale| *scale <= precision)?;
             SqlType::Decimal { precision, scale }
         }
         _ => return None,

@@ -20,16 +20,23 @@ pub fn with_planning_stack<T: Send>(plan: impl FnOnce() -> T + Send) -> T {
             .stack_size(PLANNING_STACK_BYTES)
             .spawn_scoped(scope, plan)
             .expect("a thread can be started");
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
 /// One partition, exact literals, plain strings. No physical optimizer: the jobs take the plan apart and build their own
 /// from it. Without the rule that turns COUNT(DISTINCT) into two nested aggregates, since its state would not be mergeable.
 pub(super) fn session_state() -> SessionState {
-    let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(PLAN_BATCH_ROWS);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(1)
+        .with_batch_size(PLAN_BATCH_ROWS);
     // A Partial aggregation that gives up grouping would yield a key twice; the states of a batch are one for each key.
-    config.options_mut().execution.skip_partial_aggregation_probe_rows_threshold = usize::MAX;
+    config
+        .options_mut()
+        .execution
+        .skip_partial_aggregation_probe_rows_threshold = usize::MAX;
     let parser = &mut config.options_mut().sql_parser;
     parser.parse_float_as_decimal = true;
     parser.map_string_types_to_utf8view = false;

@@ -46,7 +46,9 @@ impl TableProvider for BatchTable {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let columns = projection
+            .cloned()
+            .unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         Ok(Arc::new(BatchSource::empty(&self.schema, columns)?))
     }
 }
@@ -62,13 +64,21 @@ pub(super) struct BatchSource {
 impl BatchSource {
     fn empty(table: &SchemaRef, columns: Vec<usize>) -> Result<Self> {
         let schema = Arc::new(table.project(&columns)?);
-        Ok(Self { columns, batches: Vec::new(), properties: properties(schema) })
+        Ok(Self {
+            columns,
+            batches: Vec::new(),
+            properties: properties(schema),
+        })
     }
 
     /// A leaf with these rows, whatever their schema.
     pub(super) fn of(batch: RecordBatch) -> Self {
         let properties = properties(batch.schema());
-        Self { columns: (0..batch.num_columns()).collect(), batches: vec![batch], properties }
+        Self {
+            columns: (0..batch.num_columns()).collect(),
+            batches: vec![batch],
+            properties,
+        }
     }
 }
 
@@ -83,7 +93,10 @@ fn properties(schema: SchemaRef) -> Arc<PlanProperties> {
 
 /// `plan` with every leaf replaced by one that holds the columns it wants of `batch`. The nodes above are new as well, so
 /// that metrics of thousands of executions do not pile up in them.
-pub(super) fn with_rows(plan: &Arc<dyn ExecutionPlan>, batch: &RecordBatch) -> Result<Arc<dyn ExecutionPlan>> {
+pub(super) fn with_rows(
+    plan: &Arc<dyn ExecutionPlan>,
+    batch: &RecordBatch,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let filled = Arc::clone(plan).transform_up(|node| {
         let Some(leaf) = node.downcast_ref::<BatchSource>() else {
             return Ok(Transformed::no(node));
@@ -140,7 +153,15 @@ impl ExecutionPlan for BatchSource {
         Ok(self)
     }
 
-    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        Ok(Box::pin(MemoryStream::try_new(self.batches.clone(), self.schema(), None)?))
+    fn execute(
+        &self,
+        _partition: usize,
+        _context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        Ok(Box::pin(MemoryStream::try_new(
+            self.batches.clone(),
+            self.schema(),
+            None,
+        )?))
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | 200 | the answer; further partitions and the answers of several statements are fetched |
 //! | 202 | asked for again, less and less often, until the statement's own time limit is over |
-//! | 401, and 400 with a token's code | [`Error::Unauthorized`], with the statement that registers the key |
+//! | 401 | [`Error::Unauthorized`], with the statement that registers the key |
 //! | 429, 500, 502, 503, 504, no reply | [`Error::Unavailable`], tried again; `Retry-After` is kept to |
 //! | anything else | [`Error::Rejected`], with the server's code and message |
 

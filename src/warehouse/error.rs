@@ -157,6 +157,7 @@ fn rejection_hint(code: &str) -> Option<&'static str> {
         "002003" => {
             "run `sluicebox setup`, and check that warehouse.role may use the database, the schema and the object"
         }
+        "002002" => "write CREATE ... IF NOT EXISTS, so that it may run again",
         "391918" => {
             "warehouse.database and warehouse.schema must exist and warehouse.role must have USAGE on both"
         }

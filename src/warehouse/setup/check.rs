@@ -1,7 +1,7 @@
-//! Whether the warehouse's tables can take what is written to them.
+//! Whether tables can take what is written to them: those in the warehouse, and those that the scripts declare.
 
-use super::SetupError;
-use crate::warehouse::{Answer, Client, WarehouseType, holds, is_identifier};
+use super::{DeclaredTable, Place, SetupError};
+use crate::warehouse::{Answer, Client, Error, WarehouseType, holds, is_identifier};
 
 /// What is written to a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +15,14 @@ pub struct TableContract {
 /// Describes each table and says what does not fit, with the statement that helps.
 pub async fn check(client: &Client, tables: &[TableContract]) -> Result<(), SetupError> {
     for table in tables {
+        let unfit = |problem, hint| SetupError::Unfit {
+            table: table.name.clone(),
+            problem,
+            hint,
+        };
         if !is_identifier(&table.name) {
-            let problem = "its name is no plain identifier".to_owned();
-            let hint = "name it with letters, digits and _".to_owned();
-            return Err(SetupError::Unfit {
-                table: table.name.clone(),
-                problem,
-                hint,
-            });
+            let hint = "name it with letters, digits and _";
+            return Err(unfit("its name is no plain identifier".into(), hint.into()));
         }
         let undescribed = |source| SetupError::Undescribed {
             table: table.name.clone(),
@@ -33,12 +33,51 @@ pub async fn check(client: &Client, tables: &[TableContract]) -> Result<(), Setu
             .await
             .map_err(undescribed)?;
         let columns = described(&answer).map_err(undescribed)?;
-        compare(table, &columns)?;
+        compare(table, &columns)
+            .map_err(|misfit| unfit(misfit.problem(), misfit.remedy_in_place(&table.name)))?;
     }
     Ok(())
 }
 
-/// A column of a table in the warehouse.
+/// Compares what is written with what the scripts declare, without a warehouse.
+pub fn check_declared(
+    declared: &[DeclaredTable],
+    tables: &[TableContract],
+) -> Result<(), SetupError> {
+    for table in tables {
+        let Some(found) = declared
+            .iter()
+            .find(|found| found.name.eq_ignore_ascii_case(&table.name))
+        else {
+            return Err(SetupError::Unfit {
+                table: table.name.clone(),
+                problem: "no script of the pipeline's warehouse folder creates it".into(),
+                hint: format!(
+                    "CREATE TABLE IF NOT EXISTS {} ({})",
+                    table.name,
+                    definitions(&table.columns)
+                ),
+            });
+        };
+        let columns = found.columns.iter().map(|(name, kind, _)| Column {
+            name: name.clone(),
+            kind: kind.clone(),
+            // A declaration's default is not known here; the warehouse is asked for it later.
+            demanded: false,
+        });
+        compare(table, &columns.collect::<Vec<_>>()).map_err(|misfit| SetupError::Script {
+            place: Place {
+                file: found.file.clone(),
+                line: found.line,
+            },
+            problem: format!("table {} does not fit: {}", found.name, misfit.problem()),
+            hint: misfit.remedy_in_script(),
+        })?;
+    }
+    Ok(())
+}
+
+/// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Column {
     name: String,
@@ -47,11 +86,20 @@ struct Column {
     demanded: bool,
 }
 
-fn described(answer: &Answer) -> Result<Vec<Column>, crate::warehouse::Error> {
+/// Why a table cannot take what is written to it.
+#[derive(Debug, PartialEq, Eq)]
+enum Misfit {
+    /// These columns are not there.
+    Missing(Vec<(String, String)>),
+    /// A column cannot hold the type that is written.
+    Narrow { column: Column, ours: String },
+    /// A column wants a value and gets none.
+    Demanded(Column),
+}
+
+fn described(answer: &Answer) -> Result<Vec<Column>, Error> {
     let column = |row| {
-        let text = |name| {
-            Ok::<_, crate::warehouse::Error>(answer.text(row, name)?.unwrap_or_default().to_owned())
-        };
+        let text = |name| Ok::<_, Error>(answer.text(row, name)?.unwrap_or_default().to_owned());
         Ok(Column {
             name: text("name")?,
             kind: text("type")?,
@@ -61,15 +109,7 @@ fn described(answer: &Answer) -> Result<Vec<Column>, crate::warehouse::Error> {
     (0..answer.rows.len()).map(column).collect()
 }
 
-fn compare(contract: &TableContract, columns: &[Column]) -> Result<(), SetupError> {
-    let table = &contract.name;
-    let unfit = |problem, hint| {
-        Err(SetupError::Unfit {
-            table: table.clone(),
-            problem,
-            hint,
-        })
-    };
+fn compare(contract: &TableContract, columns: &[Column]) -> Result<(), Misfit> {
     let of = |name: &str| {
         columns
             .iter()
@@ -79,34 +119,22 @@ fn compare(contract: &TableContract, columns: &[Column]) -> Result<(), SetupErro
         .columns
         .iter()
         .filter(|(name, _)| of(name).is_none())
+        .cloned()
         .collect();
     if !missing.is_empty() {
-        let names: Vec<_> = missing
-            .iter()
-            .map(|(name, _)| name.to_ascii_uppercase())
-            .collect();
-        let added: Vec<_> = missing
-            .iter()
-            .map(|(name, kind)| format!("{} {kind}", name.to_ascii_uppercase()))
-            .collect();
-        return unfit(
-            format!("it has no column {}", names.join(", ")),
-            format!("ALTER TABLE {table} ADD COLUMN {}", added.join(", ")),
-        );
+        return Err(Misfit::Missing(missing));
     }
-    for (name, kind) in &contract.columns {
-        let Some(column) = of(name) else { continue };
-        if !holds(
-            &WarehouseType::parse(&column.kind),
-            &WarehouseType::parse(kind),
-        ) {
-            return unfit(
-                format!(
-                    "column {} is {} and has to hold {kind}",
-                    column.name, column.kind
-                ),
-                widening(table, column, kind),
-            );
+    for (name, ours) in &contract.columns {
+        if let Some(column) = of(name)
+            && !holds(
+                &WarehouseType::parse(&column.kind),
+                &WarehouseType::parse(ours),
+            )
+        {
+            return Err(Misfit::Narrow {
+                column: column.clone(),
+                ours: ours.clone(),
+            });
         }
     }
     let is_written = |column: &Column| {
@@ -115,46 +143,90 @@ fn compare(contract: &TableContract, columns: &[Column]) -> Result<(), SetupErro
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case(&column.name))
     };
-    if let Some(column) = columns
+    match columns
         .iter()
         .find(|column| column.demanded && !is_written(column))
     {
-        return unfit(
-            format!(
-                "column {} is NOT NULL without a default, and is not written",
-                column.name
-            ),
-            format!(
-                "ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL",
-                column.name
-            ),
-        );
+        Some(column) => Err(Misfit::Demanded(column.clone())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// The warehouse widens a number's precision and a text's length in place, and nothing else.
-/// <https://docs.snowflake.com/en/sql-reference/sql/alter-table-column>
-fn widening(table: &str, column: &Column, kind: &str) -> String {
-    use WarehouseType::{Number, Text};
-    let in_place = match (
-        WarehouseType::parse(&column.kind),
-        WarehouseType::parse(kind),
-    ) {
-        (Number { scale, .. }, Number { scale: ours, .. }) => scale == ours,
-        (Text { .. }, Text { .. }) => true,
-        _ => false,
-    };
-    match in_place {
-        true => format!(
-            "ALTER TABLE {table} ALTER COLUMN {} SET DATA TYPE {kind}",
-            column.name
-        ),
-        false => format!(
-            "its type cannot be changed in place: ALTER TABLE {table} RENAME COLUMN {0} TO {0}_OLD, then ADD COLUMN {0} {kind}",
-            column.name
-        ),
+impl Misfit {
+    fn problem(&self) -> String {
+        match self {
+            Self::Missing(columns) => {
+                let names: Vec<_> = columns
+                    .iter()
+                    .map(|(name, _)| name.to_ascii_uppercase())
+                    .collect();
+                format!("it has no column {}", names.join(", "))
+            }
+            Self::Narrow { column, ours } => format!(
+                "column {} is {} and has to hold {ours}",
+                column.name, column.kind
+            ),
+            Self::Demanded(column) => {
+                format!(
+                    "column {} is NOT NULL without a default, and is not written",
+                    column.name
+                )
+            }
+        }
     }
+
+    /// What changes the table in the warehouse. It widens a number's precision and a text's length in place, and
+    /// changes no other type. <https://docs.snowflake.com/en/sql-reference/sql/alter-table-column>
+    fn remedy_in_place(&self, table: &str) -> String {
+        use WarehouseType::{Number, Text};
+        let (column, ours) = match self {
+            Self::Missing(columns) => {
+                return format!("ALTER TABLE {table} ADD COLUMN {}", definitions(columns));
+            }
+            Self::Demanded(column) => {
+                return format!(
+                    "ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL",
+                    column.name
+                );
+            }
+            Self::Narrow { column, ours } => (column, ours),
+        };
+        let widens = match (
+            WarehouseType::parse(&column.kind),
+            WarehouseType::parse(ours),
+        ) {
+            (Number { scale, .. }, Number { scale: ours, .. }) => scale == ours,
+            (Text { .. }, Text { .. }) => true,
+            _ => false,
+        };
+        let name = &column.name;
+        match widens {
+            true => format!("ALTER TABLE {table} ALTER COLUMN {name} SET DATA TYPE {ours}"),
+            false => format!(
+                "its type cannot be changed in place: ALTER TABLE {table} RENAME COLUMN {name} TO {name}_OLD, then \
+                 ADD COLUMN {name} {ours}"
+            ),
+        }
+    }
+
+    /// What changes the declaration.
+    fn remedy_in_script(&self) -> String {
+        match self {
+            Self::Missing(columns) => format!("add to the CREATE TABLE: {}", definitions(columns)),
+            Self::Narrow { column, ours } => format!("declare it as {} {ours}", column.name),
+            Self::Demanded(column) => format!(
+                "declare {} without NOT NULL, or with a DEFAULT",
+                column.name
+            ),
+        }
+    }
+}
+
+fn definitions(columns: &[(String, String)]) -> String {
+    let definitions = columns
+        .iter()
+        .map(|(name, kind)| format!("{} {kind}", name.to_ascii_uppercase()));
+    definitions.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -232,9 +304,9 @@ mod tests {
                 "ALTER TABLE CUSTOMER_DAILY_METRICS ALTER COLUMN REGION DROP NOT NULL",
             ),
         ] {
-            let error = compare(&contract(), &columns).unwrap_err();
-            assert!(error.to_string().contains(problem), "{error}");
-            assert_eq!(error.hint().unwrap(), hint);
+            let misfit = compare(&contract(), &columns).unwrap_err();
+            assert!(misfit.problem().contains(problem), "{misfit:?}");
+            assert_eq!(misfit.remedy_in_place("CUSTOMER_DAILY_METRICS"), hint);
         }
     }
 }

@@ -8,7 +8,7 @@ mod run;
 mod split;
 mod variables;
 
-pub use check::{TableContract, check};
+pub use check::{TableContract, check, check_declared};
 pub use declared::{DeclaredTable, declared_tables};
 pub use error::{Place, SetupError};
 pub use run::{Outcome, SetupArgs, Statement, Step, apply, load, run, text_of};

@@ -6,7 +6,13 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::warehouse::tests::script::{Reply, Script, refused, result, status};
+use crate::{
+    keys::tests::PAIR,
+    warehouse::{
+        Config, query,
+        tests::script::{Reply, Script, refused, result, status},
+    },
+};
 
 const OBJECTS: &str = "-- The file format, and the stage.
 CREATE FILE FORMAT IF NOT EXISTS SLUICEBOX_PARQUET TYPE = PARQUET USE_LOGICAL_TYPE = TRUE;
@@ -249,4 +255,112 @@ fn a_dry_run_shows_each_statement_with_its_place() {
         text_of(&statements),
         format!("-- {file}:1\nSELECT 1;\n\n-- {file}:3\nSELECT 'stage_url';\n")
     );
+}
+
+#[test]
+fn what_the_scripts_declare_is_compared_without_a_warehouse() {
+    let folder = folder(&[("20_tables.sql", TABLES)]);
+    let declared = declared_tables(folder.path()).unwrap();
+    let contract = |name: &str, columns: &[(&str, &str)]| {
+        let columns = columns
+            .iter()
+            .map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned()))
+            .collect();
+        [TableContract {
+            name: name.into(),
+            columns,
+        }]
+    };
+    let metrics = "CUSTOMER_DAILY_METRICS";
+    check_declared(
+        &declared,
+        &contract(
+            metrics,
+            &[
+                ("customer_id", "VARCHAR"),
+                ("TOTAL_REVENUE", "NUMBER(28,2)"),
+            ],
+        ),
+    )
+    .unwrap();
+    for (contract, place, problem, hint) in [
+        (
+            contract(metrics, &[("TOTAL_REVENUE", "NUMBER(38,2)")]),
+            "20_tables.sql:2: ",
+            "column TOTAL_REVENUE is NUMBER(28,2) and has to hold NUMBER(38,2)",
+            "declare it as TOTAL_REVENUE NUMBER(38,2)",
+        ),
+        (
+            contract(metrics, &[("SLUICEBOX_VERSION", "NUMBER(19,0)")]),
+            "20_tables.sql:2: ",
+            "it has no column SLUICEBOX_VERSION",
+            "add to the CREATE TABLE: SLUICEBOX_VERSION NUMBER(19,0)",
+        ),
+        (
+            contract("OTHER", &[("A", "DATE")]),
+            "table OTHER",
+            "no script of the pipeline's warehouse folder creates it",
+            "CREATE TABLE IF NOT EXISTS OTHER (A DATE)",
+        ),
+    ] {
+        let error = check_declared(&declared, &contract).unwrap_err();
+        assert!(
+            error.to_string().contains(place) && error.to_string().contains(problem),
+            "{error}"
+        );
+        assert_eq!(error.hint().unwrap(), hint);
+    }
+}
+
+#[tokio::test]
+async fn scripts_may_run_as_another_role_than_the_one_that_uses_the_tables() {
+    let folder = folder(&[("a.sql", "CREATE TABLE IF NOT EXISTS t (a DATE)")]);
+    let columns = [
+        ("name", "text"),
+        ("type", "text"),
+        ("null?", "text"),
+        ("default", "text"),
+    ];
+    let description = Reply::Json(
+        200,
+        result("h", &columns, &json!([["A", "DATE", "Y", null]])),
+    );
+    let script = Script::in_turn([status("Table T successfully created."), description]).await;
+    let key = folder.path().join("key.p8");
+    PAIR.write_new(&key, None).unwrap();
+    let config = Config {
+        private_key_file: key,
+        ..script.config()
+    };
+    let args = SetupArgs {
+        dry_run: false,
+        role: Some("ACCOUNTADMIN".into()),
+    };
+    let contract = TableContract {
+        name: "T".into(),
+        columns: vec![("A".into(), "DATE".into())],
+    };
+    let mut done = 0;
+    run(&config, folder.path(), &args, &[contract], &mut |_| {
+        done += 1
+    })
+    .await
+    .unwrap();
+    let roles: Vec<_> = script
+        .asked()
+        .iter()
+        .map(|asked| asked.body["role"].clone())
+        .collect();
+    assert_eq!(
+        (done, roles),
+        (1, vec![json!("ACCOUNTADMIN"), json!("KAFKA_LOADER")])
+    );
+}
+
+#[test]
+fn the_arguments_are_consistent() {
+    use clap::{Args, Command};
+
+    SetupArgs::augment_args(Command::new("setup")).debug_assert();
+    query::QueryArgs::augment_args(Command::new("query")).debug_assert();
 }

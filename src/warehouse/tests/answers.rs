@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     keys::tests::PAIR,
-    warehouse::{Binding, RequestId},
+    warehouse::{Binding, RequestId, query},
 };
 
 #[tokio::test]
@@ -230,6 +230,36 @@ async fn several_statements_are_one_request_and_an_answer_each() {
 }
 
 #[tokio::test]
+async fn several_statements_may_take_their_time() {
+    let mut looked = false;
+    let script = Script::start(move |asked| match asked.method {
+        Method::POST => running("parent"),
+        // The parent is asked for twice; the children are done with it.
+        _ if asked.path.ends_with("parent") && !looked => {
+            looked = true;
+            running("parent")
+        }
+        _ if asked.path.ends_with("parent") => two_children(&Asked {
+            path: "/api/v2/statements".into(),
+            ..asked.clone()
+        }),
+        _ => two_children(asked),
+    })
+    .await;
+    let statements = ["SELECT 1 AS a".to_owned(), "SELECT 2 AS a".to_owned()];
+    let answers = script
+        .client()
+        .execute_all(&statements, RequestId::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        answers.iter().map(rows).collect::<Vec<_>>(),
+        [[[Some("1")]], [[Some("2")]]]
+    );
+    assert_eq!(script.asked().len(), 5);
+}
+
+#[tokio::test]
 async fn one_statement_of_a_list_is_a_plain_request_and_none_is_no_request() {
     let script = Script::in_turn([one("1")]).await;
     let client = script.client();
@@ -264,4 +294,56 @@ async fn calls_can_run_on_any_thread() {
             .await
     });
     tasks.join_next().await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn each_type_is_read_as_the_service_writes_it() {
+    let columns = [
+        ("I", "fixed"),
+        ("F", "real"),
+        ("S", "text"),
+        ("B", "binary"),
+        ("BO", "boolean"),
+        ("D", "date"),
+        ("TM", "time"),
+        ("TN", "timestamp_ntz"),
+        ("TL", "timestamp_ltz"),
+        ("TZ", "timestamp_tz"),
+        ("V", "variant"),
+        ("A", "array"),
+    ];
+    let values = json!([
+        "12345678901234567890123456789012345678",
+        "1.5",
+        "héllo",
+        "DEADBEEF",
+        "true",
+        "20735",
+        "45296.123456789",
+        "1791549296.123456789",
+        "1791524096.123456789",
+        "1791524096.123456789 1860",
+        "{\n  \"a\": 1\n}",
+        "[\n  1,\n  \"x\",\n  undefined\n]",
+    ]);
+    let nulls = vec![serde_json::Value::Null; columns.len()];
+    let script = Script::in_turn([Reply::Json(
+        200,
+        result("h", &columns, &json!([values, nulls])),
+    )])
+    .await;
+    let answer = script
+        .client()
+        .execute("SELECT * FROM types")
+        .await
+        .unwrap();
+    let written = query::json(&answer);
+    let expected = concat!(
+        "[\n{\"I\":12345678901234567890123456789012345678,\"F\":1.5,\"S\":\"héllo\",\"B\":\"DEADBEEF\",\"BO\":true,",
+        "\"D\":\"2026-10-09\",\"TM\":\"12:34:56.123456789\",\"TN\":\"2026-10-09T12:34:56.123456789\",",
+        "\"TL\":\"2026-10-09T05:34:56.123456789Z\",\"TZ\":\"2026-10-09T12:34:56.123456789+07:00\",\"V\":{\"a\":1},",
+        "\"A\":\"[\\n  1,\\n  \\\"x\\\",\\n  undefined\\n]\"},\n"
+    );
+    assert!(written.starts_with(expected), "{written}");
+    assert!(written.ends_with("\"V\":null,\"A\":null}\n]"), "{written}");
 }

@@ -45,7 +45,7 @@ fn what_is_no_json_object_is_refused() {
         }"#,
         br#"{/* comment */"text":"a"}"#,
         br#"{"text":"a"#,
-        br#"{"text":"a"#,
+        br#"{"text":"a""#,
         br#"{"text":"a\"}"#,
         br#"{"text":"a\x"}"#,
         br#"{"text":"a\'"}"#,

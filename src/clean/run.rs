@@ -1,0 +1,321 @@
+//! The loop of the clean job: poll a batch, judge it, write it in one transaction with its positions.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::batch::{Cleaned, Cleaner, Fate};
+use super::duplicates::Bounds;
+use crate::broker::{
+    Admin, BrokerError, Change, Commit, GroupConsumer, Kafka, NextOffset, Outgoing, Record,
+    TransactionalProducer,
+};
+use crate::rejected::{copied, headers};
+use crate::sql::Pipeline;
+use crate::status::{Job, Ledger, Stage, Status};
+
+/// How often a transaction is tried again before the job gives up.
+const MOST_TRIES: u32 = 5;
+
+/// Records between two moments in which librdkafka may call back.
+const SERVE_EVERY: usize = 4096;
+
+/// What the job needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where raw events come from.
+    pub raw: String,
+    /// Where clean events go.
+    pub clean: String,
+    /// Where refused events go.
+    pub rejected: String,
+    /// The consumer group, and the stem of the transactional id.
+    pub group: String,
+    /// How far back duplicates are looked for.
+    pub duplicates: Bounds,
+    /// Most events in a transaction.
+    pub batch_events: usize,
+    /// Longest wait of an event for its batch to fill.
+    pub batch_interval: Duration,
+}
+
+/// Works until `stop`; what was read by then is committed or read again by whoever comes next.
+///
+/// # Errors
+/// What the job cannot get over: no broker at the start, a missing topic, a producer that was fenced.
+pub fn run(
+    config: &Config,
+    kafka: &Kafka,
+    pipeline: Arc<Pipeline>,
+    status: &Status,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    status.stage(Job::Clean, Stage::Starting);
+    let mut job = CleanJob::start(config, kafka, pipeline)?;
+    status.stage(Job::Clean, Stage::Running);
+    while !stop.is_cancelled() {
+        job.step(status)?;
+    }
+    status.stage(Job::Clean, Stage::Stopped);
+    Ok(())
+}
+
+struct CleanJob<'a> {
+    config: &'a Config,
+    consumer: GroupConsumer,
+    producer: TransactionalProducer,
+    cleaner: Cleaner,
+    /// The group's positions at the last assignment: what lies before was judged already.
+    committed: HashMap<i32, i64>,
+}
+
+impl<'a> CleanJob<'a> {
+    fn start(config: &'a Config, kafka: &Kafka, pipeline: Arc<Pipeline>) -> anyhow::Result<Self> {
+        let admin = Admin::connect(kafka)?;
+        for topic in [&config.clean, &config.rejected] {
+            if admin.partitions(topic)?.is_none() {
+                return Err(BrokerError::MissingTopic {
+                    topic: topic.clone(),
+                }
+                .into());
+            }
+        }
+        let largest = admin
+            .largest_record(&config.rejected)
+            .max(admin.largest_record(&config.clean));
+        let producer =
+            TransactionalProducer::connect(kafka, &format!("{}-0", config.group), largest)?;
+        let consumer =
+            GroupConsumer::join(kafka, &config.group, &config.raw, config.duplicates.events)?;
+        let cleaner = Cleaner::new(pipeline, &config.raw, config.duplicates)
+            .context("preparing the clean columns")?;
+        Ok(Self {
+            config,
+            consumer,
+            producer,
+            cleaner,
+            committed: HashMap::new(),
+        })
+    }
+
+    fn step(&mut self, status: &Status) -> anyhow::Result<()> {
+        let records = self
+            .consumer
+            .poll(self.config.batch_events, self.config.batch_interval)?;
+        for trouble in self.consumer.troubles() {
+            warn!(error = %trouble, hint = trouble.hint(), "kafka trouble");
+        }
+        let changes = self.consumer.changes();
+        if !changes.is_empty() {
+            return self.rebalance(changes);
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let first = &records[0];
+        let place = format!(
+            "cleaning {} records from {}[{}] {}",
+            records.len(),
+            first.topic(),
+            first.partition(),
+            first.offset()
+        );
+        let cleaned = commit_batch(
+            self.config,
+            &self.consumer,
+            &self.producer,
+            &mut self.cleaner,
+            &records,
+            &self.committed,
+        )
+        .context(place)?;
+        report(status, &records, &cleaned, started.elapsed());
+        Ok(())
+    }
+
+    fn rebalance(&mut self, changes: Vec<Change>) -> anyhow::Result<()> {
+        for change in changes {
+            match change {
+                Change::Revoked(partitions) => {
+                    info!(?partitions, "partitions revoked");
+                    for partition in partitions {
+                        self.cleaner.forget(partition);
+                        self.committed.remove(&partition);
+                    }
+                }
+                Change::Assigned(assignments) => {
+                    let partitions: Vec<i32> =
+                        assignments.iter().map(|given| given.partition).collect();
+                    info!(?partitions, "partitions assigned");
+                    for given in assignments {
+                        self.cleaner.forget(given.partition);
+                        self.committed
+                            .insert(given.partition, given.committed.get());
+                    }
+                }
+                Change::Failed(error) => {
+                    return Err(error).context("joining the group of the clean job");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Judges and writes a batch; what can be tried again is, with the same verdicts.
+fn commit_batch(
+    config: &Config,
+    consumer: &GroupConsumer,
+    producer: &TransactionalProducer,
+    cleaner: &mut Cleaner,
+    records: &[Record<'_>],
+    committed: &HashMap<i32, i64>,
+) -> anyhow::Result<Cleaned> {
+    let mut too_large = HashSet::new();
+    let mut tries = 0;
+    loop {
+        let cleaned = cleaner.clean(records, committed, &too_large, now_us())?;
+        if cleaned.fates.iter().all(|fate| *fate == Fate::Remembered) {
+            cleaner.commit();
+            return Ok(cleaned);
+        }
+        let error = match write(config, consumer, producer, records, &cleaned) {
+            Ok(()) => {
+                cleaner.commit();
+                return Ok(cleaned);
+            }
+            Err(error) => error,
+        };
+        cleaner.abort();
+        match error {
+            BrokerError::TooLarge { tags } => {
+                producer.abort()?;
+                let refused_twice = tags
+                    .iter()
+                    .find(|tag| !matches!(cleaned.fates[**tag], Fate::Clean { .. }));
+                if let Some(tag) = refused_twice {
+                    let record = &records[*tag];
+                    let place = format!(
+                        "writing {}[{}] {} to {}",
+                        record.topic(),
+                        record.partition(),
+                        record.offset(),
+                        config.rejected
+                    );
+                    return Err(BrokerError::TooLarge { tags }).context(place);
+                }
+                too_large.extend(
+                    tags.iter()
+                        .map(|tag| (records[*tag].partition(), records[*tag].offset())),
+                );
+            }
+            BrokerError::Aborted { .. } if tries < MOST_TRIES => {
+                tries += 1;
+                warn!(%error, tries, "transaction aborted, trying again");
+                producer.abort()?;
+            }
+            other => return Err(other.into()),
+        }
+    }
+}
+
+/// One transaction: the clean events, the refused ones, the positions.
+fn write(
+    config: &Config,
+    consumer: &GroupConsumer,
+    producer: &TransactionalProducer,
+    records: &[Record<'_>],
+    cleaned: &Cleaned,
+) -> Result<(), BrokerError> {
+    producer.begin()?;
+    let mut positions: BTreeMap<i32, NextOffset> = BTreeMap::new();
+    for (tag, (record, fate)) in records.iter().zip(&cleaned.fates).enumerate() {
+        match fate {
+            Fate::Remembered => continue,
+            Fate::Duplicate => {}
+            Fate::Clean { row } => {
+                let key = cleaned.key(*row);
+                producer.send(Outgoing {
+                    topic: &config.clean,
+                    // Without a key there is nothing to spread by, and the rows of the NULL key have to meet.
+                    partition: if key.is_none() { Some(0) } else { None },
+                    key,
+                    value: Some(cleaned.value(*row)),
+                    timestamp_ms: record.timestamp_ms(),
+                    headers: copied(record),
+                    tag,
+                })?;
+            }
+            Fate::Rejected(reason) => producer.send(Outgoing {
+                topic: &config.rejected,
+                partition: None,
+                key: record.key(),
+                value: record.value(),
+                timestamp_ms: record.timestamp_ms(),
+                headers: headers(record, Job::Clean.name(), reason),
+                tag,
+            })?,
+        }
+        positions.insert(record.partition(), NextOffset::after(record.offset()));
+        if tag % SERVE_EVERY == 0 {
+            producer.serve();
+        }
+    }
+    let positions: Vec<(i32, NextOffset)> = positions.into_iter().collect();
+    producer.commit(&Commit {
+        positions: &positions,
+        consumer,
+    })
+}
+
+/// One log line and one entry in the books for a batch.
+fn report(status: &Status, records: &[Record<'_>], cleaned: &Cleaned, took: Duration) {
+    let mut ledger: BTreeMap<i32, Ledger> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut total = Ledger::default();
+    for (record, fate) in records.iter().zip(&cleaned.fates) {
+        if *fate == Fate::Remembered {
+            continue;
+        }
+        for slot in [ledger.entry(record.partition()).or_default(), &mut total] {
+            slot.consumed += 1;
+            match fate {
+                Fate::Clean { .. } => slot.clean += 1,
+                Fate::Duplicate => slot.duplicate += 1,
+                Fate::Rejected(_) => slot.rejected += 1,
+                Fate::Remembered => {}
+            }
+        }
+        if let Fate::Rejected(reason) = fate {
+            *reasons.entry(&reason.code).or_default() += 1;
+        }
+    }
+    if total.consumed == 0 {
+        info!(
+            remembered = records.len(),
+            "earlier events looked at again for duplicates"
+        );
+        return;
+    }
+    info!(
+        consumed = total.consumed,
+        clean = total.clean,
+        rejected = ?reasons,
+        duplicates = total.duplicate,
+        ms = took.as_millis(),
+        "batch cleaned"
+    );
+    status.cleaned(&ledger, &reasons, took);
+}
+
+fn now_us() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,254 @@
+//! A gold table in this member's partitions: its states, its restore, and its rows as records.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
+use tracing::info;
+
+use super::state::{State, Update};
+use crate::broker::{
+    BrokerError, Headers, Kafka, NextOffset, Outgoing, Partition, TransactionalProducer,
+    read_changelog,
+};
+use crate::rejected::{EVALUATION, Reason};
+use crate::sql::encode::Encoder;
+use crate::sql::{GoldQuery, Pipeline};
+
+/// The header that carries a row's mergeable state.
+const STATE: &str = "sluicebox.state";
+
+/// Restored records between two progress lines.
+const PROGRESS_EVERY: u64 = 250_000;
+
+/// What clean rows of one partition change in a table.
+pub(crate) struct Merged {
+    /// Their partition.
+    pub(crate) partition: i32,
+    /// The touched keys.
+    pub(crate) update: Update,
+    /// Rows, by number, that the query fails on.
+    pub(crate) refused: Vec<(usize, Reason)>,
+}
+
+/// One file of gold/ at work.
+pub(crate) struct Table {
+    pipeline: Arc<Pipeline>,
+    at: usize,
+    keys: Encoder,
+    rows: Encoder,
+    states: HashMap<i32, State>,
+}
+
+impl Table {
+    /// The `at`th gold file of the pipeline.
+    pub(crate) fn new(pipeline: &Arc<Pipeline>, at: usize) -> anyhow::Result<Self> {
+        let query = &pipeline.gold[at].query;
+        let fields: Vec<Field> = query
+            .columns()
+            .iter()
+            .map(|column| Field::new(&column.name, column.sql_type.arrow(), true))
+            .collect();
+        let key_fields: Vec<Field> = query.key().iter().map(|at| fields[*at].clone()).collect();
+        Ok(Self {
+            keys: Encoder::new(&Schema::new(key_fields))?,
+            rows: Encoder::new(&Schema::new(fields))?,
+            states: HashMap::new(),
+            pipeline: Arc::clone(pipeline),
+            at,
+        })
+    }
+
+    /// Its name, which is that of its topic.
+    pub(crate) fn name(&self) -> &str {
+        &self.pipeline.gold[self.at].name
+    }
+
+    pub(crate) fn query(&self) -> &GoldQuery {
+        &self.pipeline.gold[self.at].query
+    }
+
+    /// Keys and bytes of the states in all partitions.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.states.values().fold((0, 0), |(keys, bytes), state| {
+            (keys + state.len(), bytes + state.bytes())
+        })
+    }
+
+    /// The partition is not this member's any more.
+    pub(crate) fn drop_state(&mut self, partition: i32) {
+        self.states.remove(&partition);
+    }
+
+    /// Reads the changelog partition to its end and takes its states.
+    pub(crate) fn restore(&mut self, kafka: &Kafka, partition: i32) -> anyhow::Result<()> {
+        let query = &self.pipeline.gold[self.at].query;
+        let mut state = State::new(query)?;
+        let at = Partition {
+            topic: self.name().to_owned(),
+            number: partition,
+        };
+        let mut records = 0_u64;
+        read_changelog(kafka, &at, |change| {
+            records += 1;
+            if records.is_multiple_of(PROGRESS_EVERY) {
+                info!(partition = %at, records, keys = state.len(), "restoring");
+            }
+            if change.is_tombstone() {
+                return Err(anyhow!("{at} {}: a deleted row has no state to go on from", change.offset()));
+            }
+            let header = change.header(STATE).ok_or_else(|| anyhow!("{at} {}: no header `{STATE}`", change.offset()))?;
+            state.restore(header).map_err(|error| {
+                anyhow!(
+                    "{at} {}: {error}\nhint: give gold/{}.sql a new name, so that it is computed anew, or go back to the query that wrote the topic",
+                    change.offset(),
+                    at.topic
+                )
+            })
+        })
+        .with_context(|| format!("restoring {at}"))?;
+        info!(partition = %at, records, keys = state.len(), bytes = state.bytes(), "restored");
+        self.states.insert(partition, state);
+        Ok(())
+    }
+
+    /// What clean rows of one partition change. Rows that the query fails on are left out and told.
+    pub(crate) fn merge(&self, partition: i32, clean: &RecordBatch) -> anyhow::Result<Merged> {
+        let state = self
+            .states
+            .get(&partition)
+            .ok_or_else(|| anyhow!("partition {partition} was not restored"))?;
+        let error = match state.merge(self.query(), clean) {
+            Ok(update) => {
+                return Ok(Merged {
+                    partition,
+                    update,
+                    refused: Vec::new(),
+                });
+            }
+            Err(error) => error,
+        };
+        let mut refused = Vec::new();
+        self.find_failing(clean, 0, &mut refused);
+        if refused.is_empty() {
+            return Err(error).with_context(|| format!("merging into {}", self.name()));
+        }
+        let failing: HashSet<usize> = refused.iter().map(|(row, _)| *row).collect();
+        let good: BooleanArray = (0..clean.num_rows())
+            .map(|row| Some(!failing.contains(&row)))
+            .collect();
+        let update = state.merge(self.query(), &filter_record_batch(clean, &good)?)?;
+        Ok(Merged {
+            partition,
+            update,
+            refused,
+        })
+    }
+
+    /// Halves the rows until those stand alone that the query fails on.
+    fn find_failing(&self, clean: &RecordBatch, first: usize, found: &mut Vec<(usize, Reason)>) {
+        let Err(error) = self.query().partial(clean) else {
+            return;
+        };
+        let rows = clean.num_rows();
+        if rows == 1 {
+            let message = error.strip_backtrace();
+            let message = message.lines().next().unwrap_or_default();
+            let detail = format!("gold/{}.sql fails on it: {message}", self.name());
+            found.push((
+                first,
+                Reason {
+                    code: EVALUATION.to_owned(),
+                    detail,
+                },
+            ));
+            return;
+        }
+        let half = rows / 2;
+        self.find_failing(&clean.slice(0, half), first, found);
+        self.find_failing(&clean.slice(half, rows - half), first + half, found);
+    }
+
+    /// The update's transaction is committed.
+    pub(crate) fn apply(&mut self, merged: &Merged) {
+        if let Some(state) = self.states.get_mut(&merged.partition) {
+            state.apply(&merged.update);
+        }
+    }
+
+    /// Sends the rows of an update, each with its state, to the same partition that their events came from.
+    pub(crate) fn send(
+        &mut self,
+        producer: &TransactionalProducer,
+        merged: &Merged,
+    ) -> anyhow::Result<()> {
+        let gold = &self.pipeline.gold[self.at];
+        let width = gold.query.columns().len();
+        let results = &merged.update.results;
+        let newest = results
+            .column(width)
+            .as_primitive::<TimestampMicrosecondType>();
+        let keys = self.keys.encode(&keyed(&gold.query, results)?)?;
+        let columns: Vec<usize> = (0..width).collect();
+        let rows = self.rows.encode(&results.project(&columns)?)?;
+        let mut state = Vec::new();
+        for row in 0..merged.update.len() {
+            merged.update.header(row, &mut state);
+            producer
+                .send(Outgoing {
+                    topic: &gold.name,
+                    partition: Some(merged.partition),
+                    key: Some(keys.row(row)),
+                    value: Some(rows.row(row)),
+                    timestamp_ms: if newest.is_valid(row) {
+                        newest.value(row).div_euclid(1000)
+                    } else {
+                        0
+                    },
+                    headers: Headers::default().with(STATE, Some(&state)),
+                    tag: row,
+                })
+                .map_err(|error| too_large(error, &gold.name))?;
+        }
+        Ok(())
+    }
+}
+
+fn keyed(query: &GoldQuery, results: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    let columns: Vec<(&str, ArrayRef)> = query
+        .key()
+        .iter()
+        .map(|at| {
+            (
+                query.columns()[*at].name.as_str(),
+                Arc::clone(results.column(*at)),
+            )
+        })
+        .collect();
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
+    let arrays = columns.into_iter().map(|(_, array)| array).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+/// A row that its topic does not take stops the table: dropping it would lose its key's history.
+fn too_large(error: BrokerError, topic: &str) -> anyhow::Error {
+    match error {
+        BrokerError::TooLarge { .. } => anyhow!(
+            "a row of gold/{topic}.sql with its state is larger than topic {topic} takes\nhint: raise max.message.bytes of the topic, or use an aggregate with a smaller state (approx_distinct rather than COUNT(DISTINCT))"
+        ),
+        other => other.into(),
+    }
+}
+
+/// The position after the last record of each partition.
+pub(crate) fn positions(last: &HashMap<i32, i64>) -> Vec<(i32, NextOffset)> {
+    last.iter()
+        .map(|(partition, offset)| (*partition, NextOffset::after(*offset)))
+        .collect()
+}

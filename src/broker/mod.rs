@@ -8,7 +8,7 @@ mod error;
 pub mod load;
 mod position;
 mod producer;
-mod reader;
+pub(crate) mod reader;
 
 pub use admin::{Admin, TopicOutcome, TopicSpec};
 pub(crate) use changelog::read_changelog;

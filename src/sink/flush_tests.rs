@@ -4,8 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
+use crate::broker::PartitionReader;
+use crate::broker::reader::tests::kafka;
 use crate::sink::control::ControlTable;
+use crate::sink::run::{Progress, run};
 use crate::sql::types::{Column, SqlType};
 use crate::warehouse::tests::script::{Asked, Reply, Script, result};
 
@@ -349,4 +354,37 @@ async fn a_topic_without_a_table_is_refused() {
     };
     let error = scene.sink.assign(&[other]).await.unwrap_err().to_string();
     assert_eq!(error, "other[0] is not assigned to this sink");
+}
+
+#[test]
+fn a_run_goes_on_where_the_warehouse_stands_and_ends_when_it_is_told() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut scene = runtime.block_on(Scene::new());
+    scene.sink.limits.rows = 2;
+    let records = ["0", "1", "2", "3", "4", "5", "6"].map(|id| format!(r#"{{"id":"{id}"}}"#));
+    let records: Vec<_> = records
+        .iter()
+        .map(|json| (json.as_str(), json.as_str()))
+        .collect();
+    let (_cluster, kafka) = kafka("views", 1, &records);
+    let reader = PartitionReader::connect(&kafka, "sluicebox-sink").unwrap();
+    let stop = CancellationToken::new();
+    let mut loads = Vec::new();
+    let ended = run(
+        scene.sink,
+        &reader,
+        runtime.handle(),
+        &stop,
+        &mut |progress| {
+            if let Progress::Flushed(flushed) = progress {
+                loads.push(flushed.rows);
+                stop.cancel();
+            }
+        },
+    );
+    ended.unwrap();
+    assert_eq!(loads, [2]);
+    let warehouse = scene.warehouse.lock().unwrap();
+    assert_eq!((warehouse.next, warehouse.fence), (7, 5));
+    assert_eq!(warehouse.loaded_files, [FIRST_FILE]);
 }

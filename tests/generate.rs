@@ -1,13 +1,13 @@
 //! `generate` against a real Kafka: everything arrives, once, where a Java client would look for it, and in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Parser;
-use sluicebox::generate::{self, Event, Events, GenerateArgs, Summary};
+use sluicebox::generate::{self, Events, GenerateArgs, Summary};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::kafka::{Kafka, unique};
+use crate::support::kafka::{Kafka, Record, unique};
 use crate::support::wait_until;
 
 /// Where murmur2 puts each customer among three partitions.
@@ -44,11 +44,42 @@ fn topic(name: &str, partitions: i32) -> String {
 }
 
 fn stored(topic: &str) -> u64 {
-    Kafka::shared()
+    stored_at(Kafka::shared(), topic)
+}
+
+fn stored_at(kafka: &Kafka, topic: &str) -> u64 {
+    kafka
         .ends(topic)
         .values()
-        .map(|end| u64::try_from(*end).unwrap())
+        .map(|end| u64::try_from(*end).expect("an offset is not negative"))
         .sum()
+}
+
+/// Values by key, in their order. Those without a key are spread over the partitions and have none: they are sorted.
+fn by_key<Key: Into<String>>(
+    events: impl Iterator<Item = (Option<Key>, Vec<u8>)>,
+) -> BTreeMap<Option<String>, Vec<Vec<u8>>> {
+    let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (key, value) in events {
+        keys.entry(key.map(Into::into)).or_default().push(value);
+    }
+    keys.entry(None).or_default().sort();
+    keys
+}
+
+/// Whether a topic holds exactly the events of a command line, each key's in their order.
+fn holds_exactly(records: Vec<Record>, line: &str) -> bool {
+    let args = args(line);
+    let count = usize::try_from(args.count.expect("the line has a count")).expect("a count fits");
+    let events = Events::new(args.options().expect("the line is right")).take(count);
+    let made = by_key(events.map(|event| (event.key, event.value)));
+    let read = by_key(records.into_iter().map(|record| {
+        let key = record
+            .key
+            .map(|key| String::from_utf8(key).expect("keys are text"));
+        (key, record.value.expect("an event has a value"))
+    }));
+    made == read
 }
 
 #[test]
@@ -60,34 +91,13 @@ fn every_event_arrives_once_in_the_order_of_its_key_and_in_the_partition_of_java
     assert_eq!(stored(&topic), 20_000);
 
     let records = Kafka::shared().read_all(&topic);
-    assert_eq!(records.len(), 20_000);
-    let mut read: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for record in records {
-        let key = record.key.map(|key| String::from_utf8(key).unwrap());
-        if let Some(key) = &key {
-            assert_eq!(
-                Some(&record.partition),
-                BTreeMap::from(PARTITIONS).get(key.as_str()),
-                "{key}"
-            );
-        }
-        read.entry(key).or_default().push(record.value.unwrap());
-    }
-    let mut expected: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for Event { key, value } in Events::new(args(LINE).options().unwrap()).take(20_000) {
-        expected
-            .entry(key.map(str::to_owned))
-            .or_default()
-            .push(value);
-    }
-    // Events without a key are spread over the partitions, and have no order between them.
-    for values in [&mut read, &mut expected] {
-        values
-            .get_mut(&None)
-            .expect("some events have no customer")
-            .sort();
-    }
-    assert!(read == expected);
+    let keyed: BTreeSet<_> = records
+        .iter()
+        .filter_map(|record| Some((record.key.as_deref()?, record.partition)))
+        .collect();
+    let expected = PARTITIONS.map(|(key, partition)| (key.as_bytes(), partition));
+    assert_eq!(keyed, expected.into());
+    assert!(holds_exactly(records, LINE));
 }
 
 #[test]
@@ -127,6 +137,30 @@ fn a_stopped_run_waits_for_what_it_has_sent() {
         (summary.sent, 0),
         "{summary}"
     );
+}
+
+#[test]
+fn a_broker_that_is_killed_and_comes_back_costs_no_event_and_doubles_none() {
+    const LINE: &str = "--rate 2000 --count 20000 --seed 12 --now 2026-02-24T00:00:00Z";
+    let mut kafka = Kafka::start();
+    kafka.create_topic("restart", 3, &[]);
+    let running = std::thread::spawn({
+        let target = generate::Kafka {
+            client: kafka.client(),
+            topic: "restart".to_owned(),
+        };
+        move || generate::run(&args(LINE), &target, &CancellationToken::new())
+    });
+    assert!(
+        wait_until(Duration::from_secs(60), || stored_at(&kafka, "restart")
+            > 2_000),
+        "events arrive"
+    );
+    kafka.restart();
+    let summary = running.join().unwrap().unwrap();
+    assert_eq!((summary.sent, summary.failed), (20_000, 0), "{summary}");
+
+    assert!(holds_exactly(kafka.read_all("restart"), LINE));
 }
 
 #[test]

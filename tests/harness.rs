@@ -105,6 +105,6 @@ fn values(records: Vec<Record>) -> Vec<String> {
     records
         .into_iter()
         .filter_map(|record| record.value)
-        .map(|value| String::from_utf8(value).unwrap())
+        .map(|value| String::from_utf8(value).expect("the values are text"))
         .collect()
 }

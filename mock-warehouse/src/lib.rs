@@ -1,3 +1,12 @@
 //! A Snowflake-compatible server on DataFusion, for tests, demos and development.
+//!
+//! It verifies key-pair JWTs against registered public keys, speaks the SQL API, and serves the files of its stages over
+//! an S3-compatible endpoint. It keeps no promise about durability or security beyond what those uses need.
 
 pub mod engine;
+mod key;
+mod server;
+mod warehouse;
+
+pub use key::{KeyError, PublicKey};
+pub use warehouse::{Config, MockWarehouse, Registration, StartError, Storage};

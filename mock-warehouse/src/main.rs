@@ -1,1 +1,184 @@
-fn main() {}
+//! `mock-warehouse`: serves a mock warehouse until Ctrl-C or SIGTERM.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use mock_warehouse::{Config, MockWarehouse, PublicKey, Registration, Storage};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// A Snowflake-compatible server for tests, demos and development. Not for data that matters.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:8084")]
+    listen: SocketAddr,
+    /// Account that clients name
+    #[arg(long, default_value = "MOCK")]
+    account: String,
+    /// User who may sign in; repeat it, with its key file and role, for more users
+    #[arg(long, value_name = "NAME", required = true)]
+    user: Vec<String>,
+    /// PEM file of the user's RSA public key
+    #[arg(long, value_name = "FILE", required = true)]
+    public_key_file: Vec<PathBuf>,
+    /// The user's role
+    #[arg(long, value_name = "ROLE", required = true)]
+    role: Vec<String>,
+    /// Folder to keep tables and staged files in; without it they are gone at the end
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Bucket of the S3 endpoint, for external stages
+    #[arg(long, default_value = "sluicebox")]
+    bucket: String,
+    /// Access key of the S3 endpoint
+    #[arg(long, default_value = "mock-access-key")]
+    s3_access_key: String,
+    /// Secret key of the S3 endpoint
+    #[arg(
+        long,
+        default_value = "mock-secret-key",
+        env = "MOCK_WAREHOUSE_S3_SECRET_KEY",
+        hide_env_values = true
+    )]
+    s3_secret_key: String,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.user.len() != arguments.public_key_file.len()
+        || arguments.user.len() != arguments.role.len()
+    {
+        eprintln!(
+            "error: {} users, {} key files and {} roles: each user takes one of each\nhint: mock-warehouse --help",
+            arguments.user.len(),
+            arguments.public_key_file.len(),
+            arguments.role.len()
+        );
+        return ExitCode::from(2);
+    }
+    start_log();
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `RUST_LOG` decides; the S3 library logs whole requests, signatures included, so it stays at warnings.
+fn start_log() {
+    let quiet = "s3s=warn".parse().expect("a constant directive");
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.add_directive(quiet))
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    let config = config(arguments)?;
+    let warehouse = MockWarehouse::open(config).context("the warehouse cannot start")?;
+    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
+            "port {} is in use on {}\nhint: end the process that holds it, or choose another with --listen",
+            arguments.listen.port(),
+            arguments.listen.ip()
+        ),
+        _ => anyhow!("cannot listen on {}: {error}\nhint: choose another address with --listen", arguments.listen),
+    })?;
+    print_banner(arguments, listener.local_addr()?);
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut serving = pin!(warehouse.serve(listener, stop.clone()));
+    let served = tokio::select! {
+        served = &mut serving => served,
+        _ = tokio::signal::ctrl_c() => {
+            stop.cancel();
+            serving.await
+        }
+        _ = terminate.recv() => {
+            stop.cancel();
+            serving.await
+        }
+    };
+    served.context("serving failed")
+}
+
+fn config(arguments: &Arguments) -> Result<Config> {
+    let mut config = Config::new(&arguments.account);
+    let keys = arguments.public_key_file.iter().zip(&arguments.role);
+    for (name, (file, role)) in arguments.user.iter().zip(keys) {
+        let text = fs::read_to_string(file).map_err(|error| {
+            anyhow!(
+                "cannot read {}: {error}\nhint: --public-key-file names the user's public key",
+                file.display()
+            )
+        })?;
+        let key: PublicKey = text.parse().map_err(|error| {
+            anyhow!(
+                "{}: {error}\nhint: openssl rsa -in KEY.p8 -pubout -out KEY.pub",
+                file.display()
+            )
+        })?;
+        config.users.push(Registration {
+            name: name.clone(),
+            role: role.clone(),
+            public_keys: vec![key],
+        });
+    }
+    config.storage = arguments
+        .data
+        .clone()
+        .map_or(Storage::Memory, Storage::Folder);
+    config.bucket.clone_from(&arguments.bucket);
+    config.s3_access_key.clone_from(&arguments.s3_access_key);
+    config.s3_secret_key.clone_from(&arguments.s3_secret_key);
+    Ok(config)
+}
+
+/// The notice goes to stderr; the lines for `sluicebox.toml` are the program's output.
+#[expect(clippy::print_stdout, reason = "stdout is the data")]
+fn print_banner(arguments: &Arguments, address: SocketAddr) {
+    let (account, user, role, bucket) = (
+        &arguments.account,
+        &arguments.user[0],
+        &arguments.role[0],
+        &arguments.bucket,
+    );
+    eprintln!(
+        "mock-warehouse: for tests, demos and development only. Listening on http://{address}"
+    );
+    eprintln!(
+        "Paste this into sluicebox.toml, and set private_key_file to the private key of {user}:\n"
+    );
+    println!(
+        "[warehouse]\n\
+         account = \"{account}\"\n\
+         url = \"http://{address}\"\n\
+         user = \"{user}\"\n\
+         role = \"{role}\"\n\
+         stage_url = \"s3://{bucket}/\"\n\
+         \n\
+         [warehouse.stage_properties]\n\
+         aws_endpoint = \"http://{address}\"\n\
+         aws_region = \"us-east-1\"\n\
+         aws_access_key_id = \"{}\"\n\
+         aws_allow_http = \"true\"\n\
+         # aws_secret_access_key = the value of --s3-secret-key",
+        arguments.s3_access_key
+    );
+}

@@ -45,7 +45,9 @@ impl fmt::Display for ByteSize {
     /// The largest binary unit that divides the size.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fits = |(name, factor): &&(&str, u64)| {
-            (name.ends_with("iB") || *name == "B") && self.0 >= *factor && self.0.is_multiple_of(*factor)
+            (name.ends_with("iB") || *name == "B")
+                && self.0 >= *factor
+                && self.0.is_multiple_of(*factor)
         };
         let (name, factor) = UNITS.iter().find(fits).copied().unwrap_or(("B", 1));
         write!(f, "{}{name}", self.0 / factor)

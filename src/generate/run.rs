@@ -107,9 +107,7 @@ pub fn run(
         };
         Output::kafka(LoadProducer::connect(&kafka.client, topic, largest)?)
     };
-    let summary = Generator::new(args, options, output).run(stop)?;
-    eprintln!("{summary}");
-    Ok(summary)
+    Generator::new(args, options, output).run(stop)
 }
 
 /// One run.
@@ -140,37 +138,38 @@ impl Generator {
     fn run(mut self, stop: &CancellationToken) -> anyhow::Result<Summary> {
         let started = Instant::now();
         let mut taken: u64 = 0;
-        loop {
+        let mut outcome = Taken::Yes;
+        while outcome != Taken::Closed && self.events.peek().is_some() {
             let elapsed = started.elapsed();
             self.progress.report(elapsed, || self.output.counts());
             if stop.is_cancelled() || self.limit.is_some_and(|limit| elapsed >= limit) {
                 break;
             }
             let due = self.pace.due(elapsed).saturating_sub(taken);
-            let outcome = if due == 0 {
+            outcome = if due == 0 {
                 self.output.idle(TICK)?
             } else {
                 let (more, outcome) = self.burst(due.min(BURST))?;
                 taken += more;
                 outcome
             };
-            if outcome == Taken::Closed || self.events.peek().is_none() {
-                break;
-            }
         }
         let Counts {
             delivered,
             failed,
             first_error,
         } = self.output.finish()?;
-        let elapsed = started.elapsed();
-        Ok(Summary {
+        let summary = Summary {
             sent: delivered,
             failed,
             first_error,
-            elapsed,
+            elapsed: started.elapsed(),
             options: self.options,
-        })
+        };
+        if outcome != Taken::Closed {
+            eprintln!("{summary}");
+        }
+        Ok(summary)
     }
 
     /// Hands over up to `most` events; says how many were taken, and how the last offer went.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -145,16 +146,21 @@ impl Drop for Broker {
     }
 }
 
+/// Below the ports that systems give to outgoing connections: one of those could take the port of a broker while it is
+/// down, or even be connected to itself.
+const PORTS: Range<u16> = 20_000..32_000;
+
 /// Two ports that nobody listens on.
 fn free_ports() -> [u16; 2] {
+    let free = || {
+        let mut candidates = std::iter::repeat_with(|| rand::random_range(PORTS)).take(1_000);
+        let listener = candidates.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+        listener.expect("one of a thousand ports is free")
+    };
     // Held together, so that they differ.
-    let listeners =
-        [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
-    listeners.map(|listener| {
-        listener
-            .local_addr()
-            .expect("a listener has an address")
-            .port()
+    [free(), free()].map(|listener| {
+        let address = listener.local_addr().expect("a listener has an address");
+        address.port()
     })
 }
 

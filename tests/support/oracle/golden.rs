@@ -135,7 +135,7 @@ fn mixed(events: Vec<GoldenEvent>) -> Vec<GoldenEvent> {
     // A prime that does not divide the count visits every place once.
     let step = [37, 41, 43]
         .into_iter()
-        .find(|prime| count % prime != 0)
+        .find(|prime| !count.is_multiple_of(*prime))
         .expect("one of three primes is no divisor");
     let mut places: Vec<_> = events.into_iter().map(Some).collect();
     (0..count)

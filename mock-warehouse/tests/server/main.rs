@@ -1,0 +1,16 @@
+//! The mock warehouse from outside: over its router, its port and its program.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test may panic like the test"
+)]
+
+mod authentication;
+mod cancellation;
+mod partitions;
+mod program;
+mod recordings;
+mod requests;
+mod stage;
+mod support;
+mod transactions;

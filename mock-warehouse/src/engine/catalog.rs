@@ -218,17 +218,12 @@ pub(crate) struct Catalog {
     #[serde(with = "pairs")]
     pub(crate) objects: BTreeMap<Key, Object>,
     pub(crate) grants: BTreeSet<Grant>,
-    /// The next table's or part's id.
-    pub(crate) next_id: u64,
 }
 
 impl Catalog {
     /// What a new account holds.
     pub(crate) fn bootstrap(now: i64) -> Self {
-        let mut catalog = Self {
-            next_id: 1,
-            ..Self::default()
-        };
+        let mut catalog = Self::default();
         let inherits: [(&str, &[&str]); 5] = [
             ("PUBLIC", &[]),
             ("USERADMIN", &[]),
@@ -253,11 +248,6 @@ impl Catalog {
         }
         add(Kind::Warehouse, "COMPUTE_WH", Body::Plain);
         catalog
-    }
-
-    pub(crate) fn new_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id - 1
     }
 
     pub(crate) fn table(&self, path: &[String]) -> Option<&Arc<Table>> {

@@ -2,16 +2,38 @@
 //! transactions, locks and privileges. Knows nothing of HTTP.
 
 mod access;
+mod bindings;
 mod catalog;
+mod command;
+mod ddl;
+mod cursor;
+mod dml;
+mod encode;
 mod error;
+mod expressions;
 mod functions;
+mod functions_of_sql;
+mod grants;
 mod grid;
+mod merge;
+mod names;
+mod query;
+mod resolve;
+mod rewrite;
 mod session;
 mod shared;
 mod sql_type;
+mod stage;
+mod store;
+mod tables;
+mod target;
 mod text;
+mod transaction;
 
 pub use error::{OpenError, SqlError};
 pub use grid::{Grid, GridColumn, Stats, StatementKind};
 pub use session::{Binding, Bindings, Session, SessionContext, StageEncryption, StageLocation};
 pub use shared::{Engine, User};
+
+#[cfg(test)]
+mod tests;

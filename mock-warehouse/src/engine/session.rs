@@ -1,9 +1,42 @@
 //! Statements in, one at a time, each a grid out; a session carries the role, the names that are current and the
 //! open transaction. A session that is dropped rolls back.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use super::{Grid, SqlError, StatementKind};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::Mutex,
+    task::JoinSet,
+};
+
+use super::{
+    Grid, SqlError, StatementKind,
+    access::Access,
+    catalog::{Catalog, Key},
+    command, ddl, dml, encode, merge, query,
+    shared::Shared,
+    stage,
+    text,
+    transaction::{Change, Transaction},
+};
+
+/// DataFusion plans recursively, and far deeper than a worker thread's usual 2 MiB allow; so statements run on threads
+/// of their own.
+static PLANNERS: LazyLock<Runtime> = LazyLock::new(|| {
+    runtime::Builder::new_multi_thread()
+        .thread_name("warehouse")
+        .thread_stack_size(64 << 20)
+        .enable_time()
+        .build()
+        .expect("threads can be started")
+});
+
+/// How long a statement waits for a lock unless LOCK_TIMEOUT says otherwise.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(43_200);
 
 /// Who works, as what, and where.
 #[derive(Debug, Clone, Default)]
@@ -60,39 +93,199 @@ pub enum StageEncryption {
 
 /// One session: run its statements one after another.
 #[derive(Debug)]
-pub struct Session;
+pub struct Session {
+    work: Arc<Mutex<Work>>,
+}
 
 impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, context: SessionContext) -> Self {
+        let work = Work {
+            shared,
+            context,
+            transaction: None,
+        };
+        Self {
+            work: Arc::new(Mutex::new(work)),
+        }
+    }
+
     /// The statements of a request, without the separating semicolons; comments, quotes and `$$` are respected.
     pub fn split(sql: &str) -> Result<Vec<String>, SqlError> {
-        Ok(vec![sql.to_owned()])
+        text::split(sql)
     }
 
     /// What one statement does, from its first words.
     pub fn kind(sql: &str) -> StatementKind {
-        let _ = sql;
-        StatementKind::Other
+        text::kind(sql)
     }
 
     /// Runs one statement. Dropping the future cancels it; the transaction then stays as it was before.
     pub async fn execute(&mut self, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
-        let _ = (sql, bindings);
-        std::future::ready(Err(SqlError::new("000002", "0A000", "Unsupported feature 'SQL'."))).await
+        let work = Arc::clone(&self.work);
+        let (sql, bindings) = (sql.to_owned(), bindings.clone());
+        let mut running = JoinSet::new();
+        running.spawn_on(
+            async move { work.lock().await.run(&sql, &bindings).await },
+            PLANNERS.handle(),
+        );
+        match running.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(error)) => Err(SqlError::internal(&error.to_string())),
+            None => unreachable!("one task was started"),
+        }
     }
 
     /// Whether a transaction is open.
     pub fn in_transaction(&self) -> bool {
-        false
+        self.work.try_lock().is_ok_and(|work| work.transaction.is_some())
     }
 
     /// Where the named stage (`@stage`, `@db.schema.stage/path`: the path is ignored) keeps its files.
     /// Asks for the privilege to write into it.
     pub fn stage(&self, name: &str) -> Result<StageLocation, SqlError> {
-        Err(SqlError::new("002003", "02000", format!("Stage '{name}' does not exist or not authorized.")))
+        let work = self.idle()?;
+        let (catalog, access) = (work.view(), work.access());
+        let place = stage::place(&catalog, &access, &work.context, name)?;
+        access.require(&catalog, &place.key, &[place.stage.privileges().1])?;
+        Ok(stage::location(&place))
     }
 
     /// What is current now: role, database, schema, warehouse, parameters.
     pub fn context(&self) -> SessionContext {
-        SessionContext::default()
+        self.idle().map(|work| work.context.clone()).unwrap_or_default()
+    }
+
+    /// The session between two statements.
+    fn idle(&self) -> Result<tokio::sync::MutexGuard<'_, Work>, SqlError> {
+        self.work
+            .try_lock()
+            .map_err(|_| SqlError::internal("a statement of this session is still running"))
     }
 }
+
+/// A session at work.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: SessionContext,
+    pub(crate) transaction: Option<Transaction>,
+}
+
+impl Work {
+    async fn run(&mut self, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+        let kind = text::kind(sql);
+        let mut grid = match kind {
+            StatementKind::Select => query::select(self, sql, bindings).await?,
+            StatementKind::Insert => dml::insert(self, sql, bindings).await?,
+            StatementKind::Update => dml::update(self, sql, bindings).await?,
+            StatementKind::Delete => dml::delete(self, sql, bindings).await?,
+            StatementKind::Truncate => dml::truncate(self, sql).await?,
+            StatementKind::Merge => merge::merge(self, sql, bindings).await?,
+            StatementKind::Begin => {
+                self.transaction.get_or_insert_default();
+                encode::status("Statement executed successfully.")
+            }
+            StatementKind::Commit => {
+                self.commit()?;
+                encode::status("Statement executed successfully.")
+            }
+            StatementKind::Rollback => {
+                self.transaction = None;
+                encode::status("Statement executed successfully.")
+            }
+            StatementKind::Ddl | StatementKind::Grant => {
+                self.commit()?;
+                ddl::run(self, sql, bindings).await?
+            }
+            StatementKind::Put | StatementKind::Get => return Err(SqlError::unsupported("FILE TRANSFER")),
+            _ => command::run(self, sql).await?,
+        };
+        grid.kind = kind;
+        Ok(grid)
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        Access::new(self.context.role.as_deref().unwrap_or("PUBLIC"))
+    }
+
+    /// What a statement that begins now sees: what is committed, and the changes of its own transaction.
+    pub(crate) fn view(&self) -> Arc<Catalog> {
+        let committed = self.shared.snapshot();
+        match &self.transaction {
+            Some(transaction) if !transaction.is_empty() => {
+                let mut catalog = Catalog::clone(&committed);
+                transaction.apply(&mut catalog);
+                Arc::new(catalog)
+            }
+            _ => committed,
+        }
+    }
+
+    /// Commits what is open, if anything.
+    pub(crate) fn commit(&mut self) -> Result<(), SqlError> {
+        if let Some(transaction) = self.transaction.take()
+            && !transaction.is_empty()
+        {
+            self.shared.change(|catalog| {
+                transaction.apply(catalog);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the table's lock and holds it until the transaction ends. Outside of a transaction one begins that
+    /// [`Work::finish`] ends.
+    pub(crate) async fn lock(&mut self, table_id: u64, name: &str) -> Result<StatementLock, SqlError> {
+        if self.transaction.as_ref().is_some_and(|transaction| transaction.holds(table_id)) {
+            return Ok(StatementLock(None));
+        }
+        let wait = self
+            .context
+            .parameters
+            .get("LOCK_TIMEOUT")
+            .and_then(|seconds| seconds.parse().ok())
+            .map_or(LOCK_TIMEOUT, Duration::from_secs);
+        let locked = tokio::time::timeout(wait, self.shared.lock_of(table_id).lock_owned()).await;
+        let Ok(guard) = locked else {
+            return Err(SqlError::new(
+                "000625",
+                "57014",
+                format!("Statement has waited for the lock on table '{name}' longer than LOCK_TIMEOUT and was aborted."),
+            ));
+        };
+        Ok(match &mut self.transaction {
+            Some(transaction) => {
+                transaction.hold(table_id, guard);
+                StatementLock(None)
+            }
+            None => StatementLock(Some(guard)),
+        })
+    }
+
+    /// Keeps what a statement changed: in the open transaction, or at once.
+    pub(crate) fn finish(&mut self, table: &Key, change: Change) -> Result<(), SqlError> {
+        if change.added.is_empty() && change.removed.is_empty() {
+            return Ok(());
+        }
+        match &mut self.transaction {
+            Some(transaction) => {
+                transaction.record(table, change);
+                Ok(())
+            }
+            None => {
+                let mut single = Transaction::default();
+                single.record(table, change);
+                self.shared.change(|catalog| {
+                    single.apply(catalog);
+                    Ok(())
+                })
+            }
+        }
+    }
+}
+
+/// The lock of a statement outside of a transaction; the transaction holds it otherwise.
+#[derive(Debug)]
+#[must_use = "the lock is free when this is dropped"]
+pub(crate) struct StatementLock(#[expect(dead_code, reason = "held, not read")] Option<tokio::sync::OwnedMutexGuard<()>>);

@@ -353,7 +353,7 @@ mod tests {
             }]
         );
         let text: Vec<String> = normalized.tokens.iter().map(|token| token.token.to_string()).collect();
-        assert_eq!(text.join(" "), "SELECT $1 : Key . in :: DATE D FROM \"@0\" X EOF");
+        assert_eq!(text.join(" "), "SELECT $1 : Key . in :: DATE D FROM \"@0\" X");
     }
 
     #[test]

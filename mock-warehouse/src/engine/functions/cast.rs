@@ -29,6 +29,7 @@ const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 /// `sf_cast(x, 'TYPE')` fails when a value does not fit, `sf_try_cast` yields NULL.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
+        function("sf_cast_staged", |args| cast_field(args, any_nullable(args)), |call| convert(call, false)),
         function("sf_cast", |args| cast_field(args, any_nullable(args)), |call| convert(call, false)),
         function("sf_try_cast", |args| cast_field(args, true), |call| convert(call, true)),
     ]

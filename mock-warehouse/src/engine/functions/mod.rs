@@ -23,7 +23,7 @@ mod number;
 mod text;
 
 pub(crate) use json::pretty;
-pub(crate) use text::{decimal, float, instant, nanoseconds, parse_zone, to_text};
+pub(crate) use text::{decimal, instant, nanoseconds, to_text};
 
 /// A function: what it yields for which arguments, and how.
 #[derive(Debug, Clone)]

@@ -1,0 +1,286 @@
+//! Tables and views: made and altered.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use datafusion::sql::sqlparser::{
+    ast::{AlterTableOperation, ColumnDef, ColumnOption, CreateTable, Expr, ObjectName, Statement, TableConstraint},
+    keywords::Keyword,
+    tokenizer::Token,
+};
+
+use super::{
+    Bindings, Grid, SqlError,
+    catalog::{Body, Column, Kind, Part, Table, View},
+    ddl::{put, said},
+    dml::default_of,
+    encode::status,
+    expressions::{query as query_of, select_of},
+    names::{key, parts},
+    query::{Scene, parsed},
+    session::Work,
+    sql_type::SqlType,
+    target::{item, one_batch, value_for},
+    text::{self, Offsets},
+};
+
+fn columns(table: &CreateTable) -> Result<Vec<Column>, SqlError> {
+    let mut columns: Vec<Column> = table.columns.iter().map(column).collect::<Result<_, _>>()?;
+    for constraint in &table.constraints {
+        let TableConstraint::PrimaryKey(primary) = constraint else { continue };
+        for indexed in &primary.columns {
+            let Expr::Identifier(name) = &indexed.column.expr else { continue };
+            let column = columns
+                .iter_mut()
+                .find(|column| column.name == name.value)
+                .ok_or_else(|| SqlError::invalid_identifier(&name.value, 1, 0))?;
+            column.primary_key = true;
+            column.nullable = false;
+        }
+    }
+    Ok(columns)
+}
+
+fn column(definition: &ColumnDef) -> Result<Column, SqlError> {
+    let mut column = Column {
+        name: definition.name.value.clone(),
+        sql_type: SqlType::parse(&definition.data_type.to_string())?,
+        nullable: true,
+        default: None,
+        primary_key: false,
+        comment: None,
+    };
+    for option in &definition.options {
+        match &option.option {
+            ColumnOption::Null | ColumnOption::Unique(_) | ColumnOption::ForeignKey(_) => {}
+            ColumnOption::NotNull => column.nullable = false,
+            ColumnOption::Default(value) => column.default = Some(value.to_string()),
+            ColumnOption::PrimaryKey(_) => {
+                column.primary_key = true;
+                column.nullable = false;
+            }
+            ColumnOption::Comment(comment) => column.comment = Some(comment.clone()),
+            other => return Err(SqlError::unsupported(format!("COLUMN OPTION {other}"))),
+        }
+    }
+    Ok(column)
+}
+
+pub(crate) async fn create_table(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+    let normalized = text::normalize(sql)?;
+    let Statement::CreateTable(create) = parsed(normalized.tokens.clone())? else {
+        return Err(SqlError::unsupported("THIS KIND OF TABLE"));
+    };
+    if create.temporary || create.external || create.dynamic || create.iceberg || create.clone.is_some() {
+        return Err(SqlError::unsupported("THIS KIND OF TABLE"));
+    }
+    let key = key(&work.context, Kind::Table, &parts(&create.name))?;
+    let mut table = Table {
+        id: work.shared.new_id(),
+        columns: columns(&create)?,
+        parts: Vec::new(),
+    };
+    if let Some(query) = create.query.clone() {
+        let scene = Scene::new(work, &normalized, bindings).await?;
+        let (rows, names) = scene.run(*query, Vec::new()).await?;
+        if !table.columns.is_empty() {
+            return Err(SqlError::unsupported("COLUMN LISTS WITH AS SELECT"));
+        }
+        for field in rows.schema.fields() {
+            let name = names.get(field.name()).unwrap_or(field.name());
+            table.columns.push(Column {
+                name: name.clone(),
+                sql_type: stored_type(SqlType::of(field)?),
+                nullable: true,
+                default: None,
+                primary_key: false,
+                comment: None,
+            });
+        }
+        let batch = one_batch(&rows)?;
+        let fields: Vec<_> = table.columns.iter().map(|column| column.sql_type.field(&column.name, true)).collect();
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(&fields)
+            .map(|(values, field)| arrow::compute::cast(values, field.data_type()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        table.parts.extend(stored(work, batch));
+    }
+    if table.columns.is_empty() {
+        return Err(SqlError::syntax("a table has columns"));
+    }
+    let replaced = work.view().table(&key.path).map(|table| table.id);
+    let _lock = match replaced.filter(|_| create.or_replace) {
+        Some(id) => Some(work.lock(id, key.name()).await?),
+        None => None,
+    };
+    let mut object = work.object(Body::Table(Arc::new(table)));
+    object.comment = comment(sql).unwrap_or_default();
+    let created = put(work, &key, object, create.or_replace, create.if_not_exists)?;
+    Ok(status(match created {
+        true => format!("Table {} successfully created.", key.name()),
+        false => said(&key, false),
+    }))
+}
+
+/// The type of a column made from an expression.
+fn stored_type(sql_type: SqlType) -> SqlType {
+    match sql_type {
+        SqlType::Varchar { .. } => SqlType::Varchar { length: 16_777_216 },
+        other => other,
+    }
+}
+
+fn stored(work: &Work, batch: RecordBatch) -> Option<Part> {
+    (batch.num_rows() > 0).then(|| Part {
+        id: work.shared.new_id(),
+        rows: Some(Arc::new(batch)),
+    })
+}
+
+/// `COMMENT = '...'` outside of the columns.
+fn comment(sql: &str) -> Option<String> {
+    let tokens: Vec<Token> = text::tokens(sql)
+        .ok()?
+        .into_iter()
+        .map(|token| token.token)
+        .filter(|token| !matches!(token, Token::Whitespace(_)))
+        .collect();
+    tokens.windows(3).find_map(|window| match window {
+        [Token::Word(word), Token::Eq, Token::SingleQuotedString(comment)] if word.keyword == Keyword::COMMENT => {
+            Some(comment.clone())
+        }
+        _ => None,
+    })
+}
+
+pub(crate) async fn create_view(work: &mut Work, sql: &str) -> Result<Grid, SqlError> {
+    let normalized = text::normalize(sql)?;
+    let Statement::CreateView(create) = parsed(normalized.tokens.clone())? else {
+        return Err(SqlError::unsupported("THIS KIND OF VIEW"));
+    };
+    if create.materialized || create.temporary {
+        return Err(SqlError::unsupported("THIS KIND OF VIEW"));
+    }
+    let key = key(&work.context, Kind::View, &parts(&create.name))?;
+    let query = after_as(sql).ok_or_else(|| SqlError::syntax("a view has a query"))?;
+    // Run once over what is there, so that a view that cannot work is refused now.
+    let mut inner = text::normalize(query)?;
+    inner.placeholders.clear();
+    let scene = Scene::new(work, &inner, &Bindings::new()).await?;
+    let found = scene.run(*create.query, Vec::new()).await?;
+    if !create.columns.is_empty() && create.columns.len() != found.0.schema.fields().len() {
+        return Err(SqlError::syntax(format!(
+            "Invalid column definition list: the query has {} columns",
+            found.0.schema.fields().len()
+        )));
+    }
+    let body = Body::View(View {
+        statement: sql.trim().to_owned(),
+        query: query.to_owned(),
+        columns: create.columns.iter().map(|column| column.name.value.clone()).collect(),
+    });
+    let mut object = work.object(body);
+    object.comment = create.comment.unwrap_or_default();
+    let created = put(work, &key, object, create.or_replace, create.if_not_exists)?;
+    Ok(status(said(&key, created)))
+}
+
+/// The text of a view's query: what follows the first AS outside of parentheses.
+fn after_as(sql: &str) -> Option<&str> {
+    let offsets = Offsets::new(sql);
+    let mut depth = 0;
+    for token in text::tokens(sql).ok()? {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::Word(word) if depth == 0 && word.keyword == Keyword::AS => {
+                return Some(sql[offsets.of(token.span.end)..].trim().trim_end_matches(';'));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+pub(crate) async fn alter_table(work: &mut Work, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+    let normalized = text::normalize(sql)?;
+    let Statement::AlterTable(alter) = parsed(normalized.tokens.clone())? else {
+        return Err(SqlError::unsupported("THIS KIND OF ALTER TABLE"));
+    };
+    let key = owned(work, &alter.name)?;
+    for operation in alter.operations {
+        let AlterTableOperation::AddColumn { if_not_exists, column_def, .. } = operation else {
+            return Err(SqlError::unsupported(format!("ALTER TABLE {operation}")));
+        };
+        let added = column(&column_def)?;
+        let _lock = super::dml::locked(work, &key).await?;
+        let table = Arc::clone(work.view().table(&key.path).expect("the lock is on the table"));
+        if table.column_index(&added.name).is_some() {
+            if if_not_exists {
+                continue;
+            }
+            return Err(SqlError::new(
+                "001430",
+                "42601",
+                format!("SQL compilation error:\ncolumn '{}' already exists", added.name),
+            ));
+        }
+        if !added.nullable && added.default.is_none() && table.row_count() > 0 {
+            return Err(SqlError::new(
+                "002238",
+                "42601",
+                format!("SQL compilation error:\nNon-nullable column '{}' cannot be added to non-empty table '{}' unless it has a non-null default value.", added.name, key.name()),
+            ));
+        }
+        let parts = widened(work, &table, &added, &normalized, bindings).await?;
+        work.shared.change(|catalog| {
+            catalog.change_table(&key, |table| {
+                table.columns.push(added);
+                table.parts = parts;
+            })
+        })?;
+    }
+    Ok(status("Statement executed successfully."))
+}
+
+fn owned(work: &Work, name: &ObjectName) -> Result<super::catalog::Key, SqlError> {
+    let key = key(&work.context, Kind::Table, &parts(name))?;
+    work.access().require_ownership(&work.view(), &key)?;
+    Ok(key)
+}
+
+/// The table's parts with the new column's default in each row.
+async fn widened(
+    work: &Work,
+    table: &Table,
+    added: &Column,
+    normalized: &text::Normalized,
+    bindings: &Bindings,
+) -> Result<Vec<Part>, SqlError> {
+    if added.default.is_none() {
+        return Ok(table.parts.clone());
+    }
+    let scene = Scene::new(work, normalized, bindings).await?;
+    let mut wanted = query_of("SELECT 1");
+    select_of(&mut wanted).projection = vec![item(0, value_for(added, default_of(added)?))];
+    let (rows, _) = scene.run(wanted, Vec::new()).await?;
+    let value = one_batch(&rows)?;
+    let scalar = datafusion::common::ScalarValue::try_from_array(value.column(0), 0)?;
+    let mut parts = Vec::new();
+    for part in &table.parts {
+        let mut columns = table.columns_of(part);
+        columns.push(scalar.to_array_of_size(part.batch().num_rows())?);
+        let fields: Vec<_> = table
+            .columns
+            .iter()
+            .chain([added])
+            .map(|column| column.sql_type.field(&column.name, true))
+            .collect();
+        parts.extend(stored(work, RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?));
+    }
+    Ok(parts)
+}

@@ -9,7 +9,7 @@ pub mod load;
 pub mod mock;
 mod position;
 mod producer;
-mod reader;
+pub(crate) mod reader;
 
 pub use admin::{Admin, TopicOutcome, TopicSpec};
 pub(crate) use changelog::read_changelog;

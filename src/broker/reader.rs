@@ -63,11 +63,11 @@ impl PartitionReader {
         })
     }
 
-    /// All partitions of a topic, with what each holds.
+    /// All partitions of a topic.
     ///
     /// # Errors
     /// No broker, or no such topic.
-    pub fn partitions(&self, topic: &str) -> Result<Vec<Held>, BrokerError> {
+    pub fn partitions(&self, topic: &str) -> Result<Vec<Partition>, BrokerError> {
         let metadata = self
             .consumer
             .fetch_metadata(None, CALL_TIMEOUT)
@@ -75,29 +75,33 @@ impl PartitionReader {
         let found = metadata
             .topics()
             .iter()
-            .find(|found| found.name() == topic && !found.partitions().is_empty());
-        let found = found.ok_or_else(|| BrokerError::MissingTopic {
-            topic: topic.to_owned(),
-        })?;
-        found
-            .partitions()
-            .iter()
-            .map(|partition| {
-                let partition = Partition {
-                    topic: topic.to_owned(),
-                    number: partition.id(),
-                };
-                let (low, high) = self
-                    .consumer
-                    .fetch_watermarks(topic, partition.number, CALL_TIMEOUT)
-                    .map_err(|error| self.kafka.unavailable("watermarks", error))?;
-                Ok(Held {
-                    partition,
-                    low: NextOffset::at(low),
-                    high: NextOffset::at(high),
-                })
+            .find(|found| found.name() == topic && !found.partitions().is_empty())
+            .ok_or_else(|| BrokerError::MissingTopic {
+                topic: topic.to_owned(),
+            })?;
+        let numbers = found.partitions().iter().map(|partition| partition.id());
+        Ok(numbers
+            .map(|number| Partition {
+                topic: topic.to_owned(),
+                number,
             })
-            .collect()
+            .collect())
+    }
+
+    /// What a partition holds now.
+    ///
+    /// # Errors
+    /// No broker.
+    pub fn held(&self, at: &Partition) -> Result<Held, BrokerError> {
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(&at.topic, at.number, CALL_TIMEOUT)
+            .map_err(|error| self.kafka.unavailable("watermarks", error))?;
+        Ok(Held {
+            partition: at.clone(),
+            low: NextOffset::at(low),
+            high: NextOffset::at(high),
+        })
     }
 
     /// Reads these partitions from these positions on, and nothing else.
@@ -194,4 +198,84 @@ fn positions_of(positions: &[(Partition, NextOffset)]) -> Result<TopicPartitionL
         list.add_partition_offset(&at.topic, at.number, Offset::Offset(position.get()))?;
     }
     Ok(list)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+
+    use super::*;
+    use crate::broker::Config;
+
+    /// A broker inside this process; it ends with this value.
+    pub(crate) type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+    /// A broker with a topic of so many partitions, and records with these keys and values in the last of them.
+    pub(crate) fn kafka(
+        topic: &str,
+        partitions: i32,
+        records: &[(&str, &str)],
+    ) -> (Cluster, Kafka) {
+        let cluster = MockCluster::new(1).unwrap();
+        let config = Config {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            ..Config::default()
+        };
+        let kafka = Kafka::new(config);
+        cluster.create_topic(topic, partitions, 1).unwrap();
+        let producer: BaseProducer = kafka.client(&[]).create().unwrap();
+        for (key, value) in records {
+            let record = BaseRecord::to(topic)
+                .partition(partitions - 1)
+                .key(*key)
+                .payload(*value);
+            producer.send(record).unwrap();
+        }
+        producer.flush(CALL_TIMEOUT).unwrap();
+        (cluster, kafka)
+    }
+
+    #[test]
+    fn reading_goes_on_at_the_position_given_and_says_where_it_ends() {
+        let (_cluster, kafka) = kafka("views", 2, &[("k", "a"), ("k", "b"), ("k", "c")]);
+        let reader = PartitionReader::connect(&kafka, "test").unwrap();
+        let partitions = reader.partitions("views").unwrap();
+        let held: Vec<_> = partitions
+            .iter()
+            .map(|at| reader.held(at).unwrap())
+            .collect();
+        let held: Vec<_> = held
+            .iter()
+            .map(|held| (held.partition.number, held.low.get(), held.high.get()))
+            .collect();
+        assert_eq!(held, [(0, 0, 0), (1, 0, 3)]);
+
+        let at = partitions[1].clone();
+        reader.assign(&[(at.clone(), NextOffset::at(1))]).unwrap();
+        let (mut values, mut end) = (Vec::new(), None);
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        while end.is_none() && Instant::now() < deadline {
+            let read = reader.poll::<BrokerError>(10, Duration::from_millis(100), |met| {
+                match met {
+                    Met::Record(record) => {
+                        values.push((record.offset(), record.value().unwrap().to_vec()))
+                    }
+                    Met::Reached(partition, position) => end = Some((partition, position)),
+                }
+                Ok(())
+            });
+            read.unwrap();
+        }
+        assert_eq!(values, [(1, b"b".to_vec()), (2, b"c".to_vec())]);
+        assert_eq!(end, Some((at, NextOffset::at(3))));
+    }
+
+    #[test]
+    fn a_topic_that_is_not_there_is_named() {
+        let (_cluster, kafka) = kafka("views", 1, &[]);
+        let reader = PartitionReader::connect(&kafka, "test").unwrap();
+        let error = reader.partitions("other").unwrap_err();
+        assert_eq!(error.to_string(), "topic `other` does not exist");
+    }
 }

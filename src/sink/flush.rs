@@ -387,3 +387,7 @@ impl Sink {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "flush_tests.rs"]
+mod tests;

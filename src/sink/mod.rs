@@ -35,3 +35,6 @@ pub mod table;
 
 pub use error::SinkError;
 pub use flush::{Flushed, Limits, Sink};
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::buffer::Record;
 use super::position::start_offset;
 use super::{Flushed, Sink, SinkError};
-use crate::broker::{self, BrokerError, Held, Met, Partition, PartitionReader};
+use crate::broker::{self, BrokerError, Met, PartitionReader};
 
 /// Most records between two looks at the clock.
 const MOST_AT_ONCE: usize = 10_000;
@@ -94,18 +94,14 @@ pub fn run(
 
 /// Takes all partitions over and begins to read where the warehouse stands.
 fn start(sink: &mut Sink, reader: &PartitionReader, runtime: &Handle) -> Result<(), RunError> {
-    let held: Vec<Held> = sink
-        .topics()
-        .map(|topic| reader.partitions(topic))
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .flatten()
-        .collect();
-    let partitions: Vec<Partition> = held.iter().map(|held| held.partition.clone()).collect();
-    let stands = runtime.block_on(sink.assign(&partitions))?;
-    let mut starts = Vec::with_capacity(stands.len());
-    for ((at, next), held) in stands.into_iter().zip(&held) {
-        let start = start_offset(held, next).map_err(SinkError::from)?;
+    let mut partitions = Vec::new();
+    for topic in sink.topics() {
+        partitions.extend(reader.partitions(topic)?);
+    }
+    let mut starts = Vec::with_capacity(partitions.len());
+    for (at, next) in runtime.block_on(sink.assign(&partitions))? {
+        // Asked after the fence was raised: until then another sink may have loaded records that came meanwhile.
+        let start = start_offset(&reader.held(&at)?, next).map_err(SinkError::from)?;
         sink.reached(&at.topic, at.number, start)?;
         starts.push((at, start));
     }

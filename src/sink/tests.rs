@@ -1,0 +1,241 @@
+//! Whole loads against the mock warehouse, which reads the staged files and runs the statements.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mock_warehouse::engine::Bindings;
+use mock_warehouse::{Config, MockWarehouse};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::buffer::Record;
+use super::control::ControlTable;
+use super::load::Objects;
+use super::stage::Stage;
+use super::table::TargetTable;
+use super::{Limits, Sink, SinkError};
+use crate::broker::{NextOffset, Partition};
+use crate::keys::tests::PAIR;
+use crate::sql::types::{Column, SqlType};
+use crate::warehouse::{self, Client};
+
+const SET_UP: [&str; 7] = [
+    "CREATE DATABASE DB",
+    "CREATE SCHEMA DB.S",
+    "CREATE TABLE DB.S.SLUICEBOX_CONTROL (TOPIC VARCHAR NOT NULL, PARTITION_ID NUMBER(10,0) NOT NULL, \
+     NEXT_OFFSET NUMBER(19,0) NOT NULL, FENCE NUMBER(19,0) NOT NULL, LOADS NUMBER(19,0) NOT NULL)",
+    "CREATE TABLE DB.S.TOTALS (ID VARCHAR, DAY DATE, TOTAL NUMBER(28,2), SLUICEBOX_VERSION NUMBER(19,0) NOT NULL)",
+    "CREATE TABLE DB.S.EVENTS (ID VARCHAR, VIEWS NUMBER(19,0), RATIO FLOAT, IS_NEW BOOLEAN, AT TIMESTAMP_NTZ(6))",
+    "CREATE FILE FORMAT DB.S.SLUICEBOX_PARQUET TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE",
+    "CREATE STAGE DB.S.KAFKA_STAGE URL = '${url}'",
+];
+
+struct Scene {
+    folder: tempfile::TempDir,
+    client: Client,
+    _server: JoinSet<std::io::Result<()>>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = PAIR.public().to_pem().parse().unwrap();
+        let config = Config::new("MYORG-MYACCT").with_user("KAFKA_SERVICE", "ACCOUNTADMIN", key);
+        let warehouse = MockWarehouse::open(config).unwrap();
+        let mut admin = warehouse.engine().admin();
+        for sql in SET_UP {
+            let sql = sql.replace("${url}", &stage_url(&folder));
+            let done = admin.execute(&sql, &Bindings::new()).await;
+            done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = warehouse::Config {
+            account: "myorg-myacct".to_owned(),
+            user: "KAFKA_SERVICE".to_owned(),
+            role: "ACCOUNTADMIN".to_owned(),
+            database: "DB".to_owned(),
+            schema: "S".to_owned(),
+            warehouse: "COMPUTE_WH".to_owned(),
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            private_key_file: "unused.p8".into(),
+            stage: "KAFKA_STAGE".to_owned(),
+            stage_url: stage_url(&folder),
+            ..warehouse::Config::default()
+        };
+        let client = Client::new(&config, &PAIR).unwrap();
+        let mut server = JoinSet::new();
+        server.spawn(warehouse.serve(listener, CancellationToken::new()));
+        Self {
+            folder,
+            client,
+            _server: server,
+        }
+    }
+
+    /// A sink that has taken over both partitions of both topics.
+    async fn sink(&self) -> (Sink, Vec<i64>) {
+        let column = |(name, sql_type): (&str, SqlType)| Column {
+            name: name.to_owned(),
+            sql_type,
+        };
+        let total = SqlType::Decimal {
+            precision: 28,
+            scale: 2,
+        };
+        let totals = [
+            ("id", SqlType::Varchar),
+            ("day", SqlType::Date),
+            ("total", total),
+        ]
+        .map(column);
+        let events = [
+            ("id", SqlType::Varchar),
+            ("views", SqlType::BigInt),
+            ("ratio", SqlType::Double),
+            ("is_new", SqlType::Boolean),
+            ("at", SqlType::Timestamp),
+        ]
+        .map(column);
+        let tables = vec![
+            TargetTable::upsert("totals", "totals", totals.to_vec(), &["id", "day"]).unwrap(),
+            TargetTable::append("events", "events", events.to_vec()).unwrap(),
+        ];
+        let objects = Objects {
+            control: ControlTable::new("SLUICEBOX_CONTROL"),
+            stage: "KAFKA_STAGE".to_owned(),
+            file_format: "SLUICEBOX_PARQUET".to_owned(),
+        };
+        let limits = Limits {
+            interval: Duration::from_secs(10),
+            rows: 1000,
+            bytes: 1 << 20,
+        };
+        let stage = Stage::open(&stage_url(&self.folder), &BTreeMap::new()).unwrap();
+        let mut sink = Sink::new(self.client.clone(), stage, objects, limits, tables);
+        let partitions = ["totals", "events"]
+            .map(|topic| {
+                [0, 1].map(|number| Partition {
+                    topic: topic.to_owned(),
+                    number,
+                })
+            })
+            .concat();
+        let starts = sink.assign(&partitions).await.unwrap();
+        (
+            sink,
+            starts
+                .into_iter()
+                .map(|(_, next)| NextOffset::get(next))
+                .collect(),
+        )
+    }
+
+    async fn rows(&self, sql: &str) -> Vec<String> {
+        let answer = self.client.execute(sql).await.unwrap();
+        let cell = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "NULL".to_owned());
+        answer
+            .rows
+            .iter()
+            .map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" "))
+            .collect()
+    }
+
+    async fn totals(&self) -> Vec<String> {
+        self.rows("SELECT ID, DAY, TOTAL, SLUICEBOX_VERSION FROM TOTALS ORDER BY ID")
+            .await
+    }
+}
+
+fn stage_url(folder: &tempfile::TempDir) -> String {
+    format!("file://{}/", folder.path().display())
+}
+
+fn push(sink: &mut Sink, at: (&str, i32), offset: i64, key: &str, value: Option<&str>) {
+    let record = Record {
+        offset,
+        timestamp_ms: 0,
+        key: Some(key.as_bytes()),
+        value: value.map(str::as_bytes),
+    };
+    sink.push(at.0, at.1, record, Instant::now()).unwrap();
+}
+
+/// A gold row of the first day of 1970; without a total, a tombstone.
+fn total(sink: &mut Sink, partition: i32, offset: i64, id: &str, total: Option<&str>) {
+    let key = format!(r#"{{"id":"{id}","day":"1970-01-02"}}"#);
+    let value = total.map(|total| format!(r#"{{"id":"{id}","day":"1970-01-02","total":{total}}}"#));
+    push(sink, ("totals", partition), offset, &key, value.as_deref());
+}
+
+fn event(sink: &mut Sink, offset: i64, value: &str) {
+    push(sink, ("events", 0), offset, "k", Some(value));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upserts_deletes_and_appends_arrive_in_one_load() {
+    let scene = Scene::new().await;
+    let (mut sink, starts) = scene.sink().await;
+    assert_eq!(starts, [0, 0, 0, 0]);
+    total(&mut sink, 0, 0, "a", Some("1.50"));
+    total(&mut sink, 0, 1, "b", Some("2.00"));
+    total(&mut sink, 1, 0, "c", Some("-3.25"));
+    total(&mut sink, 0, 2, "a", Some("4.75"));
+    event(
+        &mut sink,
+        3,
+        r#"{"id":"x","views":7,"ratio":0.5,"is_new":true,"at":"1970-01-01T00:00:01.5Z"}"#,
+    );
+    event(&mut sink, 4, "{}");
+    let flushed = sink.flush().await.unwrap().unwrap();
+    assert_eq!((flushed.rows, flushed.files), (5, 3));
+    assert_eq!(
+        scene.totals().await,
+        ["a 1 4.75 2", "b 1 2.00 1", "c 1 -3.25 0"]
+    );
+    let events = "SELECT ID, VIEWS, RATIO, IS_NEW, AT FROM EVENTS ORDER BY ID";
+    assert_eq!(
+        scene.rows(events).await,
+        ["x 7 0.5 true 1.500000", "NULL NULL NULL NULL NULL"]
+    );
+
+    total(&mut sink, 0, 5, "a", None);
+    total(&mut sink, 0, 6, "never-was", None);
+    total(&mut sink, 0, 7, "b", Some("2.01"));
+    sink.flush().await.unwrap().unwrap();
+    assert_eq!(scene.totals().await, ["b 1 2.01 7", "c 1 -3.25 0"]);
+    let control = "SELECT TOPIC, PARTITION_ID, NEXT_OFFSET, FENCE, LOADS FROM SLUICEBOX_CONTROL ORDER BY TOPIC, PARTITION_ID";
+    assert_eq!(
+        scene.rows(control).await,
+        [
+            "events 0 5 1 1",
+            "events 1 0 1 0",
+            "totals 0 8 1 2",
+            "totals 1 1 1 1"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_was_overtaken_changes_nothing() {
+    let scene = Scene::new().await;
+    let (mut old, _) = scene.sink().await;
+    total(&mut old, 0, 0, "a", Some("1.00"));
+    event(&mut old, 0, r#"{"id":"x"}"#);
+    old.flush().await.unwrap().unwrap();
+    total(&mut old, 0, 1, "a", Some("9.00"));
+    event(&mut old, 1, r#"{"id":"y"}"#);
+
+    let (mut new, starts) = scene.sink().await;
+    assert_eq!(starts, [1, 0, 1, 0]);
+    assert!(matches!(old.flush().await, Err(SinkError::Fenced { .. })));
+    assert_eq!(scene.totals().await, ["a 1 1.00 0"]);
+    assert_eq!(scene.rows("SELECT ID FROM EVENTS").await, ["x"]);
+
+    event(&mut new, 1, r#"{"id":"y"}"#);
+    new.flush().await.unwrap().unwrap();
+    assert_eq!(
+        scene.rows("SELECT ID FROM EVENTS ORDER BY ID").await,
+        ["x", "y"]
+    );
+}

@@ -12,7 +12,8 @@ use arrow::{
 use object_store::{ObjectStoreExt, path::Path};
 use parquet::arrow::ArrowWriter;
 
-use super::{Engine, Session, another, fail, lines, rows, run, warehouse};
+use super::{Engine, Session, SessionContext, User, another, fail, lines, rows, run, warehouse};
+use crate::engine::StageEncryption;
 
 const OBJECTS: &str = "
     CREATE STORAGE INTEGRATION SLUICEBOX_STAGE TYPE = EXTERNAL_STAGE STORAGE_PROVIDER = 'S3' ENABLED = TRUE
@@ -326,4 +327,59 @@ async fn staged_files_are_found_by_prefix() {
         (place.bucket.as_str(), place.prefix.as_str()),
         ("bucket", "prefix/")
     );
+}
+
+#[tokio::test]
+async fn a_stage_and_its_format_need_usage() {
+    let (engine, mut admin) = prepared().await;
+    engine
+        .register_user(&User {
+            name: "SERVICE".to_owned(),
+            public_keys: vec![],
+            default_role: Some("LOADER".to_owned()),
+            roles: vec![],
+        })
+        .unwrap();
+    run(
+        &mut admin,
+        "GRANT USAGE ON DATABASE D TO ROLE LOADER; GRANT USAGE ON SCHEMA D.S TO ROLE LOADER; GRANT USAGE ON WAREHOUSE COMPUTE_WH TO ROLE LOADER;
+         CREATE STAGE INSIDE ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE'); CREATE STAGE PLAIN; GRANT READ, WRITE ON STAGE INSIDE TO ROLE LOADER",
+    )
+    .await;
+    let mut loader = engine
+        .session(SessionContext {
+            user: "SERVICE".to_owned(),
+            database: Some("D".to_owned()),
+            schema: Some("S".to_owned()),
+            warehouse: Some("COMPUTE_WH".to_owned()),
+            ..SessionContext::default()
+        })
+        .unwrap();
+    let sql = "SELECT COUNT(*) FROM @KAFKA_STREAMING_STAGE/clean_events/ (FILE_FORMAT => 'SLUICEBOX_PARQUET')";
+    for grant in [
+        "GRANT USAGE ON STAGE KAFKA_STREAMING_STAGE TO ROLE LOADER",
+        "GRANT USAGE ON FILE FORMAT SLUICEBOX_PARQUET TO ROLE LOADER",
+    ] {
+        assert_eq!(
+            fail(&mut loader, sql).await.code,
+            "002003",
+            "before {grant}"
+        );
+        run(&mut admin, grant).await;
+    }
+    assert_eq!(rows(&mut loader, sql).await, ["2"]);
+    let inside = loader.stage("@INSIDE").unwrap();
+    assert_eq!(
+        (
+            inside.bucket.as_str(),
+            inside.prefix.as_str(),
+            inside.encryption
+        ),
+        ("internal", "D/S/INSIDE/", StageEncryption::SnowflakeSse)
+    );
+    assert_eq!(
+        admin.stage("PLAIN").unwrap().encryption,
+        StageEncryption::SnowflakeFull
+    );
+    assert_eq!(loader.stage("PLAIN").unwrap_err().code, "002003");
 }

@@ -56,6 +56,22 @@ pub(crate) fn function(name: &str, arguments: Vec<Expr>) -> Function {
     }
 }
 
+/// The plain arguments of a call.
+pub(crate) fn arguments(function: &Function) -> Result<Vec<Expr>, SqlError> {
+    match &function.args {
+        FunctionArguments::None => Ok(Vec::new()),
+        FunctionArguments::List(list) => list
+            .args
+            .iter()
+            .map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Ok(value.clone()),
+                other => Err(SqlError::syntax(format!("unexpected argument '{other}'"))),
+            })
+            .collect(),
+        FunctionArguments::Subquery(_) => Err(SqlError::syntax("unexpected subquery")),
+    }
+}
+
 /// A call over a window, if there is one.
 pub(crate) fn call_over(name: &str, arguments: Vec<Expr>, over: Option<WindowType>) -> Expr {
     Expr::Function(Function {

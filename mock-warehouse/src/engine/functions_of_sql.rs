@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::{
     SqlError,
-    expressions::{bigint, call, call_over, case, cast, column, null, number, text},
+    expressions::{arguments, bigint, call, call_over, case, cast, column, null, number, text},
     names::parts,
     resolve::SEQUENCE,
     rewrite::{Rewriter, cast_type, grouped, word},
@@ -372,22 +372,6 @@ fn decode(given: Vec<Expr>) -> Result<Expr, SqlError> {
         }
     }
     Ok(case(conditions, otherwise))
-}
-
-/// The plain arguments of a call.
-pub(crate) fn arguments(function: &Function) -> Result<Vec<Expr>, SqlError> {
-    match &function.args {
-        FunctionArguments::None => Ok(Vec::new()),
-        FunctionArguments::List(list) => list
-            .args
-            .iter()
-            .map(|argument| match argument {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Ok(value.clone()),
-                other => Err(SqlError::syntax(format!("unexpected argument '{other}'"))),
-            })
-            .collect(),
-        FunctionArguments::Subquery(_) => Err(SqlError::syntax("unexpected subquery")),
-    }
 }
 
 fn exactly<const N: usize>(name: &str, given: Vec<Expr>) -> Result<[Expr; N], SqlError> {

@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::{
 use super::{
     Bindings, SessionContext, SqlError,
     bindings::literal,
-    expressions::{bigint, call, cast, column, nested, null, text},
+    expressions::{arguments, bigint, call, cast, column, nested, null, text},
     functions_of_sql as sql_functions,
     names::{parts, quoted},
     stage::StagedRows,
@@ -239,8 +239,7 @@ impl<'a> Rewriter<'a> {
 const STAGED_VALUE: &str = "sf_cast_staged";
 
 fn staged_value(function: &datafusion::sql::sqlparser::ast::Function) -> Expr {
-    sql_functions::arguments(function)
-        .map_or_else(|_| null(), |mut arguments| arguments.swap_remove(0))
+    arguments(function).map_or_else(|_| null(), |mut arguments| arguments.swap_remove(0))
 }
 
 /// A text literal with its length, as a grid shows it.

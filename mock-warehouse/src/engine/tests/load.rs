@@ -383,3 +383,32 @@ async fn a_stage_and_its_format_need_usage() {
     );
     assert_eq!(loader.stage("PLAIN").unwrap_err().code, "002003");
 }
+
+#[tokio::test]
+async fn a_stage_may_be_a_folder() {
+    let (_, mut session) = prepared().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = std::fs::File::create(folder.path().join("part-1.parquet")).unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
+    let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let url = format!("file://{}/", folder.path().display());
+    run(
+        &mut session,
+        &format!(
+            "CREATE STAGE LOCAL URL = '{url}' FILE_FORMAT = (FORMAT_NAME = 'SLUICEBOX_PARQUET')"
+        ),
+    )
+    .await;
+    assert_eq!(
+        rows(
+            &mut session,
+            "SELECT SUM($1:n::NUMBER), COUNT(*) FROM @LOCAL/part-1.parquet"
+        )
+        .await,
+        ["4|3"]
+    );
+    assert_eq!(rows(&mut session, "LIST @LOCAL").await.len(), 1);
+}

@@ -40,6 +40,9 @@ struct Arguments {
     /// Bucket of the S3 endpoint, for external stages
     #[arg(long, default_value = "sluicebox")]
     bucket: String,
+    /// Storage integration to make at the start, as an account administrator would
+    #[arg(long, value_name = "NAME", default_value = "SLUICEBOX_STAGE")]
+    storage_integration: String,
     /// Access key of the S3 endpoint
     #[arg(long, default_value = "mock-access-key")]
     s3_access_key: String,
@@ -92,6 +95,10 @@ fn start_log() {
 async fn run(arguments: &Arguments) -> Result<()> {
     let config = config(arguments)?;
     let warehouse = MockWarehouse::open(config).context("the warehouse cannot start")?;
+    warehouse
+        .create_storage_integration(&arguments.storage_integration)
+        .await
+        .map_err(|error| anyhow!("--storage-integration: {}", error.message))?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
             "port {} is in use on {}\nhint: end the process that holds it, or choose another with --listen",

@@ -9,7 +9,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, OpenError, SqlError, User};
+use crate::engine::{Bindings, Engine, OpenError, SqlError, User};
 use crate::key::PublicKey;
 use crate::server::{Server, StageAccess};
 
@@ -157,6 +157,22 @@ impl MockWarehouse {
             })?;
         }
         Ok(Self { config, engine })
+    }
+
+    /// Makes a storage integration that allows every stage URL, as an account administrator does once; one that is there stays.
+    ///
+    /// # Errors
+    /// When `name` is no identifier.
+    pub async fn create_storage_integration(&self, name: &str) -> Result<(), SqlError> {
+        let statement = format!(
+            "CREATE STORAGE INTEGRATION IF NOT EXISTS {name} TYPE = EXTERNAL_STAGE STORAGE_PROVIDER = 'S3' ENABLED = TRUE \
+             STORAGE_ALLOWED_LOCATIONS = ('*')"
+        );
+        self.engine
+            .admin()
+            .execute(&statement, &Bindings::new())
+            .await?;
+        Ok(())
     }
 
     /// The SQL engine, for set-up and inspection behind the API's back.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -107,28 +107,6 @@ impl Admin {
         }
         self.await_leaders(&spec.name)?;
         Ok(TopicOutcome::Created)
-    }
-
-    /// The largest record that a topic takes, in bytes; the brokers' default when they do not say.
-    pub fn largest_record(&self, topic: &str) -> usize {
-        const BROKER_DEFAULT: usize = 1_048_588;
-        let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
-        let answer = block_on(
-            self.client
-                .describe_configs([&ResourceSpecifier::Topic(topic)], &options),
-        );
-        answer
-            .ok()
-            .and_then(|resources| resources.into_iter().next()?.ok())
-            .and_then(|resource| {
-                resource
-                    .get("max.message.bytes")?
-                    .value
-                    .as_ref()?
-                    .parse()
-                    .ok()
-            })
-            .unwrap_or(BROKER_DEFAULT)
     }
 
     fn await_leaders(&self, topic: &str) -> Result<(), BrokerError> {

@@ -24,6 +24,9 @@ const SHORT_POLL: Duration = Duration::from_millis(1);
 /// Longest wait for one step of a transaction; the transaction has timed out by then.
 const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// librdkafka's own limit, so that the topic's alone decides: a record that is refused then is one that the broker refuses.
+const LARGEST_RECORD: &str = "1000000000";
+
 /// A batch below the brokers' default limit of a message (1 MiB): larger records travel alone, so that one that is too large
 /// is refused alone.
 const BATCH_BYTES: &str = "500000";
@@ -108,23 +111,17 @@ pub struct TransactionalProducer {
 }
 
 impl TransactionalProducer {
-    /// Connects and ends what an earlier producer of this id left open. `largest_record` is the largest record that it may be
-    /// asked to send, in bytes.
+    /// Connects and ends what an earlier producer of this id left open.
     ///
     /// # Errors
     /// A setting that is refused, or no broker.
-    pub fn connect(
-        kafka: &Kafka,
-        transactional_id: &str,
-        largest_record: usize,
-    ) -> Result<Self, BrokerError> {
-        let largest = largest_record.clamp(1_000_000, 1_000_000_000).to_string();
+    pub fn connect(kafka: &Kafka, transactional_id: &str) -> Result<Self, BrokerError> {
         let producer: BaseProducer<Deliveries> = kafka
             .client(&[
                 ("transactional.id", transactional_id),
                 ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
                 ("partitioner", "murmur2_random"),
-                ("message.max.bytes", &largest),
+                ("message.max.bytes", LARGEST_RECORD),
                 ("batch.size", BATCH_BYTES),
                 ("linger.ms", "5"),
                 ("queue.buffering.max.messages", "1000000"),

@@ -84,11 +84,7 @@ impl<'a> CleanJob<'a> {
                 .into());
             }
         }
-        let largest = admin
-            .largest_record(&config.rejected)
-            .max(admin.largest_record(&config.clean));
-        let producer =
-            TransactionalProducer::connect(kafka, &format!("{}-0", config.group), largest)?;
+        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
         let consumer =
             GroupConsumer::join(kafka, &config.group, &config.raw, config.duplicates.events)?;
         let cleaner = Cleaner::new(pipeline, &config.raw, config.duplicates)

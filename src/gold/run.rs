@@ -78,7 +78,6 @@ impl<'a> GoldJob<'a> {
     ) -> anyhow::Result<Self> {
         let admin = Admin::connect(kafka)?;
         let inputs = admin.partitions(&config.clean)?;
-        let mut largest = 0;
         for table in &pipeline.gold {
             let topic = &table.name;
             let outputs = admin.partitions(topic)?;
@@ -92,7 +91,6 @@ impl<'a> GoldJob<'a> {
                     inputs.unwrap_or_default()
                 );
             }
-            largest = largest.max(admin.largest_record(topic));
         }
         if admin.partitions(&config.rejected)?.is_none() {
             return Err(BrokerError::MissingTopic {
@@ -100,9 +98,7 @@ impl<'a> GoldJob<'a> {
             }
             .into());
         }
-        largest = largest.max(admin.largest_record(&config.rejected));
-        let producer =
-            TransactionalProducer::connect(kafka, &format!("{}-0", config.group), largest)?;
+        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
         let consumer = GroupConsumer::join(kafka, &config.group, &config.clean, 0)?;
         let tables = (0..pipeline.gold.len())
             .map(|at| Table::new(pipeline, at))

@@ -1,5 +1,6 @@
 //! Sluicebox from the outside, beside a real Kafka.
 
+mod bad_sql;
 mod generate;
 mod harness;
 mod support;

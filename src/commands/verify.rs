@@ -62,12 +62,19 @@ pub(super) fn declared_views(
     config: &Config,
     warehouse: &warehouse::Config,
 ) -> anyhow::Result<Vec<View>> {
-    let statements = load(&config.pipeline.folder.join("warehouse"), &Variables::new(warehouse)?)?;
-    Ok(statements.iter().filter_map(|statement| created_view(&statement.text)).collect())
+    let statements = load(
+        &config.pipeline.folder.join("warehouse"),
+        &Variables::new(warehouse)?,
+    )?;
+    Ok(statements
+        .iter()
+        .filter_map(|statement| created_view(&statement.text))
+        .collect())
 }
 
 fn created_view(text: &str) -> Option<View> {
-    let is_one_of = |word: &str, words: &[&str]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
+    let is_one_of =
+        |word: &str, words: &[&str]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
     let mut words = text.split_whitespace();
     let first = words.next()?;
     let kind = words.find(|word| !is_one_of(word, &["OR", "REPLACE", "SECURE"]))?;
@@ -78,7 +85,11 @@ fn created_view(text: &str) -> Option<View> {
     let name = name.rsplit('.').next()?.trim_matches('"').to_owned();
     let order = text.to_uppercase().rfind("ORDER BY").map(|at| &text[at..]);
     // One inside of parentheses is a window's, not the view's.
-    let order = order.filter(|order| !order.contains(')')).unwrap_or_default().trim().to_owned();
+    let order = order
+        .filter(|order| !order.contains(')'))
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
     Some(View { name, order })
 }
 
@@ -91,9 +102,18 @@ mod tests {
         let view = |text: &str| created_view(text).map(|view| (view.name, view.order));
         let some = |name: &str, order: &str| Some((name.to_owned(), order.to_owned()));
         let table = [
-            ("CREATE OR REPLACE VIEW D.S.V AS\nSELECT 1 AS A\nORDER BY a DESC", some("V", "ORDER BY a DESC")),
-            ("create view if not exists v as select a from t", some("v", "")),
-            ("CREATE SECURE VIEW V AS SELECT RANK() OVER (ORDER BY A) FROM T", some("V", "")),
+            (
+                "CREATE OR REPLACE VIEW D.S.V AS\nSELECT 1 AS A\nORDER BY a DESC",
+                some("V", "ORDER BY a DESC"),
+            ),
+            (
+                "create view if not exists v as select a from t",
+                some("v", ""),
+            ),
+            (
+                "CREATE SECURE VIEW V AS SELECT RANK() OVER (ORDER BY A) FROM T",
+                some("V", ""),
+            ),
             ("CREATE TABLE V (A DATE)", None),
             ("GRANT SELECT ON VIEW V TO ROLE R", None),
         ];

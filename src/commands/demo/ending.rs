@@ -30,7 +30,9 @@ pub(super) async fn print(
     sent: u64,
 ) -> anyhow::Result<()> {
     for View { name: view, order } in views {
-        let mut answer = client.execute(&format!("SELECT * FROM {view} {order}")).await?;
+        let mut answer = client
+            .execute(&format!("SELECT * FROM {view} {order}"))
+            .await?;
         let rows = answer.rows.len();
         answer.rows.truncate(MOST_ROWS);
         println!(

@@ -3,3 +3,4 @@
 mod generate;
 mod harness;
 mod support;
+mod whole_path;

@@ -4,3 +4,4 @@ mod bad_sql;
 mod generate;
 mod harness;
 mod support;
+mod whole_path;

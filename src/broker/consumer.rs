@@ -14,6 +14,12 @@ use super::client::{CALL_TIMEOUT, Kafka};
 use super::error::BrokerError;
 use super::position::{NextOffset, Partition};
 
+/// Most bytes of values in one poll: a batch is cut by them too, since its columns hold at most 2 GiB.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Between two reports of trouble that goes on.
+const BETWEEN_TROUBLES: Duration = Duration::from_secs(30);
+
 /// A record as it came, its bytes still librdkafka's: nothing is copied.
 pub struct Record<'a>(pub(super) BorrowedMessage<'a>);
 
@@ -83,7 +89,13 @@ struct Rebalances {
     /// How far before the committed position reading begins, in offsets: what a job needs to see again.
     look_back: i64,
     changes: Mutex<Vec<Change>>,
-    errors: Mutex<Vec<KafkaError>>,
+    troubles: Mutex<Troubles>,
+}
+
+#[derive(Default)]
+struct Troubles {
+    newest: Option<KafkaError>,
+    said: Option<Instant>,
 }
 
 impl Rebalances {
@@ -138,10 +150,10 @@ impl Rebalances {
 
 impl ClientContext for Rebalances {
     fn error(&self, error: KafkaError, _reason: &str) {
-        self.errors
+        self.troubles
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(error);
+            .newest = Some(error);
     }
 }
 
@@ -194,7 +206,7 @@ impl GroupConsumer {
         let context = Rebalances {
             look_back: i64::try_from(look_back).unwrap_or(i64::MAX),
             changes: Mutex::default(),
-            errors: Mutex::default(),
+            troubles: Mutex::default(),
         };
         let consumer: BaseConsumer<Rebalances> = kafka
             .client(&[
@@ -241,7 +253,8 @@ impl GroupConsumer {
     pub fn poll(&self, most: usize, wait: Duration) -> Result<Vec<Record<'_>>, BrokerError> {
         let deadline = Instant::now() + wait;
         let mut records = Vec::new();
-        while records.len() < most {
+        let mut bytes = 0;
+        while records.len() < most && bytes < MOST_BYTES {
             let left = deadline.saturating_duration_since(Instant::now());
             let polled = self.consumer.poll(left);
             if self.has_changes() {
@@ -253,7 +266,10 @@ impl GroupConsumer {
                 return Ok(Vec::new());
             }
             match polled {
-                Some(Ok(message)) => records.push(Record(message)),
+                Some(Ok(message)) => {
+                    bytes += message.payload_len();
+                    records.push(Record(message));
+                }
                 Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(source)) => {
                     return Err(BrokerError::Fatal {
@@ -273,24 +289,28 @@ impl GroupConsumer {
         std::mem::take(&mut *self.lock_changes())
     }
 
-    /// Errors that librdkafka reported and goes on trying to get over, e.g. that no broker can be reached.
-    pub fn troubles(&self) -> Vec<BrokerError> {
-        let errors = std::mem::take(
-            &mut *self
-                .consumer
-                .context()
-                .errors
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        errors
-            .into_iter()
-            .map(|source| BrokerError::Unavailable {
-                servers: self.servers.clone(),
-                call: "reading",
-                source,
-            })
-            .collect()
+    /// What librdkafka reported and goes on trying to get over, e.g. that no broker can be reached; the newest, and not
+    /// more often than every half minute, since it reports each of its tries.
+    pub fn trouble(&self) -> Option<BrokerError> {
+        let mut troubles = self
+            .consumer
+            .context()
+            .troubles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if troubles
+            .said
+            .is_some_and(|at| at.elapsed() < BETWEEN_TROUBLES)
+        {
+            return None;
+        }
+        let source = troubles.newest.take()?;
+        troubles.said = Some(Instant::now());
+        Some(BrokerError::Unavailable {
+            servers: self.servers.clone(),
+            call: "reading",
+            source,
+        })
     }
 
     /// The newest offset of each assigned partition, as far as librdkafka has heard; for lag.

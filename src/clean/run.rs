@@ -56,7 +56,6 @@ pub fn run(
 ) -> anyhow::Result<()> {
     status.stage(Job::Clean, Stage::Starting);
     let mut job = CleanJob::start(config, kafka, pipeline)?;
-    status.stage(Job::Clean, Stage::Running);
     while !stop.is_cancelled() {
         job.step(status)?;
     }
@@ -102,12 +101,12 @@ impl<'a> CleanJob<'a> {
         let records = self
             .consumer
             .poll(self.config.batch_events, self.config.batch_interval)?;
-        for trouble in self.consumer.troubles() {
+        if let Some(trouble) = self.consumer.trouble() {
             warn!(error = %trouble, hint = trouble.hint(), "kafka trouble");
         }
         let changes = self.consumer.changes();
         if !changes.is_empty() {
-            return self.rebalance(changes);
+            return self.rebalance(changes, status);
         }
         if records.is_empty() {
             return Ok(());
@@ -134,7 +133,7 @@ impl<'a> CleanJob<'a> {
         Ok(())
     }
 
-    fn rebalance(&mut self, changes: Vec<Change>) -> anyhow::Result<()> {
+    fn rebalance(&mut self, changes: Vec<Change>, status: &Status) -> anyhow::Result<()> {
         for change in changes {
             match change {
                 Change::Revoked(partitions) => {
@@ -153,6 +152,7 @@ impl<'a> CleanJob<'a> {
                         self.committed
                             .insert(given.partition, given.committed.get());
                     }
+                    status.stage(Job::Clean, Stage::Running);
                 }
                 Change::Failed(error) => {
                     return Err(error).context("joining the group of the clean job");

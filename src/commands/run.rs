@@ -105,6 +105,12 @@ impl Work {
         self: &Arc<Self>,
         stop: &CancellationToken,
     ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+        // What can fail comes before the first job is started.
+        let mut sink = if self.jobs.contains(&Job::Sink) {
+            Some(tables::sink(&self.config, self.targets.clone())?)
+        } else {
+            None
+        };
         let mut tasks = JoinSet::new();
         for job in &self.jobs {
             let (work, stop) = (Arc::clone(self), stop.clone());
@@ -113,7 +119,7 @@ impl Work {
                 Job::Clean => tasks.spawn_blocking(move || work.clean(&stop).context("clean")),
                 Job::Gold => tasks.spawn_blocking(move || work.gold(&stop).context("gold")),
                 Job::Sink => {
-                    let sink = tables::sink(&self.config, self.targets.clone())?;
+                    let sink = sink.take().expect("a job is named once");
                     let handle = tokio::runtime::Handle::current();
                     tasks.spawn_blocking(move || work.sink(sink, &handle, &stop).context("sink"))
                 }

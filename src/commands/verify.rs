@@ -19,7 +19,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let client = Client::new(&warehouse, &warehouse.read_key()?)?;
     let runtime = runtime()?;
     let mut missing = Vec::new();
-    for view in views {
+    for View { name: view, .. } in views {
         match runtime.block_on(client.execute(&format!("SELECT COUNT(*) AS N FROM {view}"))) {
             Ok(answer) => failure::print_data(&format!("{view}: {} rows", count(&answer)?)),
             Err(error)
@@ -47,31 +47,78 @@ fn count(answer: &Answer) -> Result<i64, warehouse::Error> {
     answer.i64(0, "N")
 }
 
-/// The names in the CREATE VIEW statements of the scripts, without database and schema.
+/// A view that the scripts create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct View {
+    /// Its name, without database and schema.
+    pub(super) name: String,
+    /// The ORDER BY that its text ends with. Whoever selects from the view has to say it again: the order of a view's rows is
+    /// no part of its result.
+    pub(super) order: String,
+}
+
+/// The views of the scripts, in the scripts' order.
 pub(super) fn declared_views(
     config: &Config,
     warehouse: &warehouse::Config,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Vec<View>> {
     let statements = load(
         &config.pipeline.folder.join("warehouse"),
         &Variables::new(warehouse)?,
     )?;
-    let name = |text: &str| {
-        let mut words = text.split_whitespace().map(str::to_owned);
-        words
-            .by_ref()
-            .find(|word| {
-                !["CREATE", "OR", "REPLACE", "SECURE"].contains(&word.to_uppercase().as_str())
-            })
-            .filter(|word| word.eq_ignore_ascii_case("VIEW"))?;
-        let name =
-            words.find(|word| !["IF", "NOT", "EXISTS"].contains(&word.to_uppercase().as_str()))?;
-        name.rsplit('.')
-            .next()
-            .map(|name| name.trim_matches('"').to_owned())
-    };
     Ok(statements
         .iter()
-        .filter_map(|statement| name(&statement.text))
+        .filter_map(|statement| created_view(&statement.text))
         .collect())
+}
+
+fn created_view(text: &str) -> Option<View> {
+    let is_one_of =
+        |word: &str, words: &[&str]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
+    let mut words = text.split_whitespace();
+    let first = words.next()?;
+    let kind = words.find(|word| !is_one_of(word, &["OR", "REPLACE", "SECURE"]))?;
+    if !is_one_of(first, &["CREATE"]) || !is_one_of(kind, &["VIEW"]) {
+        return None;
+    }
+    let name = words.find(|word| !is_one_of(word, &["IF", "NOT", "EXISTS"]))?;
+    let name = name.rsplit('.').next()?.trim_matches('"').to_owned();
+    let order = text.to_uppercase().rfind("ORDER BY").map(|at| &text[at..]);
+    // One inside of parentheses is a window's, not the view's.
+    let order = order
+        .filter(|order| !order.contains(')'))
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    Some(View { name, order })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_is_known_by_its_name_and_order() {
+        let view = |text: &str| created_view(text).map(|view| (view.name, view.order));
+        let some = |name: &str, order: &str| Some((name.to_owned(), order.to_owned()));
+        let table = [
+            (
+                "CREATE OR REPLACE VIEW D.S.V AS\nSELECT 1 AS A\nORDER BY a DESC",
+                some("V", "ORDER BY a DESC"),
+            ),
+            (
+                "create view if not exists v as select a from t",
+                some("v", ""),
+            ),
+            (
+                "CREATE SECURE VIEW V AS SELECT RANK() OVER (ORDER BY A) FROM T",
+                some("V", ""),
+            ),
+            ("CREATE TABLE V (A DATE)", None),
+            ("GRANT SELECT ON VIEW V TO ROLE R", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(view(text), expected, "{text}");
+        }
+    }
 }

@@ -50,7 +50,6 @@ pub fn run(
 ) -> anyhow::Result<()> {
     status.stage(Job::Gold, Stage::Starting);
     let mut job = GoldJob::start(config, kafka, pipeline)?;
-    status.stage(Job::Gold, Stage::Running);
     while !stop.is_cancelled() {
         job.step(status)?;
     }
@@ -118,14 +117,19 @@ impl<'a> GoldJob<'a> {
         let records = self
             .consumer
             .poll(self.config.batch_events, self.config.batch_interval)?;
-        for trouble in self.consumer.troubles() {
+        if let Some(trouble) = self.consumer.trouble() {
             warn!(error = %trouble, hint = trouble.hint(), "kafka trouble");
         }
         let changes = self.consumer.changes();
         if !changes.is_empty() {
             status.stage(Job::Gold, Stage::Starting);
+            let assigned = changes
+                .iter()
+                .any(|change| matches!(change, Change::Assigned(_)));
             rebalance(&mut self.tables, self.kafka, changes)?;
-            status.stage(Job::Gold, Stage::Running);
+            if assigned {
+                status.stage(Job::Gold, Stage::Running);
+            }
             return Ok(());
         }
         if records.is_empty() {

@@ -199,6 +199,16 @@ impl Sink {
 
     /// Up to where each partition is in the warehouse.
     pub fn loaded(&self) -> Vec<(Partition, NextOffset)> {
+        self.each(|assigned| assigned.loaded)
+    }
+
+    /// Up to where each partition was read.
+    pub fn read(&self) -> Vec<(Partition, NextOffset)> {
+        self.each(|assigned| assigned.buffer.position())
+    }
+
+    fn each(&self, position: impl Fn(&Assigned) -> NextOffset) -> Vec<(Partition, NextOffset)> {
+        let position = &position;
         let partitions = self.topics.iter().flat_map(|(topic, state)| {
             state.partitions.iter().map(|(number, assigned)| {
                 (
@@ -206,7 +216,7 @@ impl Sink {
                         topic: topic.clone(),
                         number: *number,
                     },
-                    assigned.loaded,
+                    position(assigned),
                 )
             })
         });

@@ -17,6 +17,9 @@ const MOST_AT_ONCE: usize = 10_000;
 /// Longest wait for a record: how soon a stop or a flush that is due is noticed.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
 
+/// Longest time that is read on for after a stop.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3);
+
 /// Wait before a load is tried again that failed for a passing reason. The client has by then tried for long itself.
 const BEFORE_NEXT_TRY: Duration = Duration::from_secs(5);
 
@@ -63,12 +66,7 @@ pub fn run(
     start(&mut sink, reader, runtime)?;
     report(Progress::Started);
     while !stop.is_cancelled() {
-        reader.poll(MOST_AT_ONCE, LONGEST_POLL, |met| match met {
-            Met::Record(record) => push(&mut sink, &record),
-            Met::Reached(at, position) => sink
-                .reached(&at.topic, at.number, position)
-                .map_err(RunError::from),
-        })?;
+        read(&mut sink, reader)?;
         if !sink.should_flush(Instant::now()) {
             continue;
         }
@@ -89,7 +87,38 @@ pub fn run(
     }
     // A load that failed before is done first; then what was read behind it.
     flush(&mut sink, reader, runtime, report)?;
+    drain(&mut sink, reader)?;
     Ok(flush(&mut sink, reader, runtime, report)?)
+}
+
+/// Reads what comes until there is enough or nothing.
+fn read(sink: &mut Sink, reader: &PartitionReader) -> Result<(), RunError> {
+    reader.poll(MOST_AT_ONCE, LONGEST_POLL, |met| match met {
+        Met::Record(record) => push(sink, &record),
+        Met::Reached(at, position) => sink
+            .reached(&at.topic, at.number, position)
+            .map_err(RunError::from),
+    })
+}
+
+/// Reads on to where the topics end now, so that what the other jobs wrote before they ended is loaded too; not for long,
+/// since the next start goes on from here anyway.
+fn drain(sink: &mut Sink, reader: &PartitionReader) -> Result<(), RunError> {
+    let deadline = Instant::now() + LONGEST_DRAIN;
+    let mut ends = Vec::new();
+    for (at, _) in sink.read() {
+        ends.push(reader.held(&at)?.high);
+    }
+    let behind = |sink: &Sink| {
+        sink.read()
+            .iter()
+            .zip(&ends)
+            .any(|((_, position), end)| position < end)
+    };
+    while behind(sink) && Instant::now() < deadline {
+        read(sink, reader)?;
+    }
+    Ok(())
 }
 
 /// Takes all partitions over and begins to read where the warehouse stands.

@@ -3,6 +3,7 @@
 use anyhow::ensure;
 
 use super::super::run::Work;
+use super::super::verify::View;
 use crate::warehouse::{Client, query};
 
 /// Rows of a view that are shown.
@@ -25,11 +26,13 @@ what to try next
 pub(super) async fn print(
     work: &Work,
     client: &Client,
-    views: &[String],
+    views: &[View],
     sent: u64,
 ) -> anyhow::Result<()> {
-    for view in views {
-        let mut answer = client.execute(&format!("SELECT * FROM {view}")).await?;
+    for View { name: view, order } in views {
+        let mut answer = client
+            .execute(&format!("SELECT * FROM {view} {order}"))
+            .await?;
         let rows = answer.rows.len();
         answer.rows.truncate(MOST_ROWS);
         println!(

@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Work, await_all};
-use super::verify::declared_views;
+use super::verify::{View, declared_views};
 use super::{logging, runtime, stop_on_signal, tables};
 use crate::broker::Kafka;
 use crate::broker::mock::MockBroker;
@@ -146,7 +146,7 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
 struct Watched<'a> {
     status: &'a Status,
     client: &'a Client,
-    views: &'a [String],
+    views: &'a [View],
     started: Instant,
 }
 

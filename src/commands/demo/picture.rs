@@ -11,6 +11,7 @@ use crossterm::terminal::{Clear, ClearType};
 use tokio::task::JoinHandle;
 
 use super::Watched;
+use crate::commands::verify::View;
 use crate::generate::Summary;
 use crate::status::Snapshot;
 
@@ -117,7 +118,7 @@ impl Picture {
 
 /// Whether a row can be seen in any view.
 async fn has_rows(watched: &Watched<'_>) -> bool {
-    for view in watched.views {
+    for View { name: view, .. } in watched.views {
         let counted = watched
             .client
             .execute(&format!("SELECT COUNT(*) AS N FROM {view}"))

@@ -189,7 +189,7 @@ pub(super) fn refuse_unstable(file: &File<'_>, plan: &LogicalPlan) -> Result<(),
                 if let Expr::ScalarFunction(call) = part
                     && call.func.signature().volatility != Volatility::Immutable
                 {
-                    found = Some(call.func.clone());
+                    found = Some(Arc::clone(&call.func));
                     return Ok(TreeNodeRecursion::Stop);
                 }
                 Ok(TreeNodeRecursion::Continue)
@@ -198,12 +198,16 @@ pub(super) fn refuse_unstable(file: &File<'_>, plan: &LogicalPlan) -> Result<(),
     });
     walked.map_err(|error| file.planning(&error))?;
     let Some(function) = found else { return Ok(()) };
-    let mut names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
+    let mut names =
+        std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
     let line = names.find_map(|name| file.words.line_of(name));
     Err(SqlError::new(
         file.path,
         line,
-        format!("`{}()` gives another answer when the log is read again", function.name()),
+        format!(
+            "`{}()` gives another answer when the log is read again",
+            function.name()
+        ),
         "compare with `_timestamp`, the record's own time; `_processing_time` is there for information",
     ))
 }
@@ -315,8 +319,8 @@ fn output_columns(
         });
         positions.push(position);
     }
-    let reason = reason
-        .ok_or_else(|| file.refuse(None, format!("there is no column `{REJECT_REASON}`")))?;
+    let reason =
+        reason.ok_or_else(|| file.refuse(None, format!("there is no column `{REJECT_REASON}`")))?;
     if columns.is_empty() {
         return Err(file.refuse(None, "there is no clean column beside the verdict"));
     }

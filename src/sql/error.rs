@@ -34,7 +34,12 @@ impl SqlError {
 
     /// The line is taken from what DataFusion or its parser says, else from a word that it quotes; its message is cut to
     /// its first line.
-    pub(super) fn planning(file: &Path, words: &Words, error: &DataFusionError, hint: &str) -> Self {
+    pub(super) fn planning(
+        file: &Path,
+        words: &Words,
+        error: &DataFusionError,
+        hint: &str,
+    ) -> Self {
         let said = message(error);
         let line = diagnostic_line(error)
             .or_else(|| line_in(&said))

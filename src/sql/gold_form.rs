@@ -29,7 +29,10 @@ pub(super) fn with_newest(file: &File<'_>, clean_key: &str) -> Result<DFStatemen
         Some(TableFactor::Table { .. })
     );
     if !from_table {
-        return Err(file.refuse(file.words.line_of("FROM"), "it does not read FROM clean_events"));
+        return Err(file.refuse(
+            file.words.line_of("FROM"),
+            "it does not read FROM clean_events",
+        ));
     }
     let GroupByExpr::Expressions(groups, modifiers) = &select.group_by else {
         return Err(file.refuse_clause("GROUP BY ALL"));

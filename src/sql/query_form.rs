@@ -4,7 +4,7 @@ use std::path::Path;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParser, Statement as DFStatement};
-use datafusion::sql::sqlparser::ast::{Query, Select, SetExpr, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Statement};
 
 use super::error::SqlError;
 use super::words::Words;
@@ -91,7 +91,25 @@ impl<'a> File<'a> {
             let line = self.words.line_of("JOIN");
             return Err(self.refuse(line.or_else(|| self.words.line_of("FROM")), "it has a JOIN"));
         }
+        self.refuse_double_names(select)?;
         Ok(select)
+    }
+
+    fn refuse_double_names(&self, select: &Select) -> Result<(), SqlError> {
+        let names: Vec<Option<String>> = select.projection.iter().map(result_name).collect();
+        for (at, name) in names.iter().enumerate() {
+            if let Some(name) = name
+                && names[..at].contains(&Some(name.clone()))
+            {
+                return Err(SqlError::new(
+                    self.path,
+                    self.words.line_of_item(at),
+                    format!("column `{name}` is selected twice"),
+                    "give it a name of its own: expression AS name",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses the file for a step of its plan.
@@ -117,4 +135,18 @@ impl<'a> File<'a> {
         };
         self.refuse(line, format!("it has {what}"))
     }
+}
+
+/// What a column of the result is called, where that can be told without planning.
+fn result_name(item: &SelectItem) -> Option<String> {
+    let name = match item {
+        SelectItem::ExprWithAlias { alias, .. } => alias,
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => name,
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(names)) => names.last()?,
+        _ => return None,
+    };
+    Some(match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_lowercase(),
+    })
 }

@@ -85,7 +85,10 @@ pub(super) fn raw_columns(file: &Path, text: &str) -> Result<Vec<Column>, SqlErr
         columns.push(Column { name, sql_type });
     }
     if columns.is_empty() {
-        return Err(refuse(words.line_of("CREATE"), "it declares no column".to_owned()));
+        return Err(refuse(
+            words.line_of("CREATE"),
+            "it declares no column".to_owned(),
+        ));
     }
     Ok(columns)
 }

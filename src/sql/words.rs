@@ -20,7 +20,8 @@ impl Words {
     pub(super) fn of(text: &str) -> Self {
         let mut tokens = Vec::new();
         // What is wrong with the text is said by whoever parses it.
-        let _ = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location_into_buf(&mut tokens);
+        let _ =
+            Tokenizer::new(&GenericDialect {}, text).tokenize_with_location_into_buf(&mut tokens);
         let mut words = Vec::new();
         let mut depth: usize = 0;
         for token in tokens {
@@ -73,7 +74,11 @@ impl Words {
     /// The line on which an item of the first SELECT list begins, counted from 0.
     pub(super) fn line_of_item(&self, at: usize) -> Option<u64> {
         let is = |word: &&Word, text: &str| word.depth == 0 && word.text.eq_ignore_ascii_case(text);
-        let mut words = self.words.iter().skip_while(|word| !is(word, "SELECT")).skip(1);
+        let mut words = self
+            .words
+            .iter()
+            .skip_while(|word| !is(word, "SELECT"))
+            .skip(1);
         for _ in 0..at {
             words.find(|word| is(word, ",") || is(word, "FROM"))?;
         }

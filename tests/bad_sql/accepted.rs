@@ -44,6 +44,7 @@ fn aggregates_with_a_mergeable_state_are_accepted() {
 fn the_group_by_may_be_written_in_several_ways() {
     for query in [
         "SELECT who, number, COUNT(*) AS n FROM clean_events GROUP BY 1, 2",
+        "SELECT who, number FROM clean_events GROUP BY who, number",
         "SELECT COUNT(*) AS n, number, who FROM clean_events GROUP BY who, number",
         "SELECT who AS person, COUNT(*) AS n FROM clean_events GROUP BY person",
         "SELECT c.who, COUNT(*) AS n FROM clean_events c GROUP BY c.who",
@@ -86,8 +87,17 @@ fn names_with_capital_letters_are_quoted() {
     std::fs::write(folder.path().join("gold/totals.sql"), gold).unwrap();
     let pipeline = load(folder.path()).unwrap();
     let names = |columns: &[sluicebox::sql::Column]| {
-        columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>()
+        columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect::<Vec<_>>()
     };
-    assert_eq!(names(pipeline.clean.columns()), ["id", "who", "eventType", "Kind"]);
-    assert_eq!(names(pipeline.gold[0].query.columns()), ["who", "eventType", "Events"]);
+    assert_eq!(
+        names(pipeline.clean.columns()),
+        ["id", "who", "eventType", "Kind"]
+    );
+    assert_eq!(
+        names(pipeline.gold[0].query.columns()),
+        ["who", "eventType", "Events"]
+    );
 }

@@ -1,7 +1,10 @@
 //! Sluicebox from the outside, beside a real Kafka.
 
 mod bad_sql;
+mod command_line;
 mod generate;
 mod harness;
+mod hostile_events;
 mod support;
+mod warehouse_refusals;
 mod whole_path;

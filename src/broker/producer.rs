@@ -27,9 +27,9 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 /// librdkafka's own limit, so that the topic's alone decides: a record that is refused then is one that the broker refuses.
 const LARGEST_RECORD: &str = "1000000000";
 
-/// A batch below the brokers' default limit of a message (1 MiB): larger records travel alone, so that one that is too large
-/// is refused alone.
-const BATCH_BYTES: &str = "500000";
+/// A batch is never larger than this, nor than half of what the topics take: larger records travel alone, so that one that
+/// is too large is refused alone.
+const LARGEST_BATCH: usize = 500_000;
 
 /// A record to be sent.
 #[derive(Debug, Default)]
@@ -111,18 +111,24 @@ pub struct TransactionalProducer {
 }
 
 impl TransactionalProducer {
-    /// Connects and ends what an earlier producer of this id left open.
+    /// Connects and ends what an earlier producer of this id left open. `takes` is the largest batch that the topics take,
+    /// where that is known.
     ///
     /// # Errors
     /// A setting that is refused, or no broker.
-    pub fn connect(kafka: &Kafka, transactional_id: &str) -> Result<Self, BrokerError> {
+    pub fn connect(
+        kafka: &Kafka,
+        transactional_id: &str,
+        takes: Option<usize>,
+    ) -> Result<Self, BrokerError> {
+        let batch = takes.map_or(LARGEST_BATCH, |takes| LARGEST_BATCH.min(takes / 2).max(1));
         let producer: BaseProducer<Deliveries> = kafka
             .client(&[
                 ("transactional.id", transactional_id),
                 ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
                 ("partitioner", "murmur2_random"),
                 ("message.max.bytes", LARGEST_RECORD),
-                ("batch.size", BATCH_BYTES),
+                ("batch.size", &batch.to_string()),
                 ("linger.ms", "5"),
                 ("queue.buffering.max.messages", "1000000"),
                 ("queue.buffering.max.kbytes", "262144"),

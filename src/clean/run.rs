@@ -83,7 +83,9 @@ impl<'a> CleanJob<'a> {
                 .into());
             }
         }
-        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
+        let takes = admin.largest_batch(&[&config.clean, &config.rejected]);
+        let producer =
+            TransactionalProducer::connect(kafka, &format!("{}-0", config.group), takes)?;
         let consumer =
             GroupConsumer::join(kafka, &config.group, &config.raw, config.duplicates.events)?;
         let cleaner = Cleaner::new(pipeline, &config.raw, config.duplicates)

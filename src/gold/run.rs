@@ -97,7 +97,7 @@ impl<'a> GoldJob<'a> {
             }
             .into());
         }
-        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
+        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group), None)?;
         let consumer = GroupConsumer::join(kafka, &config.group, &config.clean, 0)?;
         let tables = (0..pipeline.gold.len())
             .map(|at| Table::new(pipeline, at))

@@ -64,9 +64,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
                 let (stop, handle) = (stop.clone(), runtime.handle().clone());
                 move || handle.block_on(stop_on_signal(&stop))
             });
-            let summary = generate::run(args, &kafka, &stop)?;
+            let summary = generate::run(args, &kafka, &stop);
+            // Also after a failure: a dropped runtime would wait for a signal.
             runtime.shutdown_background();
-            Ok(summary.exit_code())
+            Ok(summary?.exit_code())
         }
         Command::Keys(command) => {
             keys::run(command)?;

@@ -1,9 +1,13 @@
-//! What tests stand on: a real Kafka, and an oracle that recomputes every answer.
+//! What tests stand on: a real Kafka, a deployment beside it, and an oracle that recomputes every answer.
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod books;
+pub(crate) mod deployment;
 pub(crate) mod kafka;
 pub(crate) mod oracle;
+pub(crate) mod pipeline;
+pub(crate) mod running;
 
 /// Asks again and again until the condition holds; false when it has not within `limit`.
 pub(crate) fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {

@@ -1,5 +1,6 @@
 //! Sluicebox from the outside, beside a real Kafka.
 
+mod bad_sql;
 mod generate;
 mod golden_fixture;
 mod harness;

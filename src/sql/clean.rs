@@ -12,8 +12,11 @@ use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::sql::parser::Statement as DFStatement;
+use datafusion::sql::sqlparser::ast::Statement;
 
 use super::error::SqlError;
+use super::query_form::File;
 use super::record;
 use super::session::state_with_table;
 use super::source::BatchTable;
@@ -56,17 +59,22 @@ pub struct Verdicts {
 impl CleanQuery {
     /// Plans the text of clean_events.sql over the declared raw columns.
     pub(super) fn plan(file: &Path, text: &str, raw: &[Column]) -> Result<Self, SqlError> {
+        let file = File::new(file, text, ACCEPTED);
         let input = input_schema(raw);
         let table = Arc::new(BatchTable::new(Arc::clone(&input)));
-        let planning = |error: DataFusionError| SqlError::planning(file, &error, ACCEPTED);
+        let planning = |error: DataFusionError| file.planning(&error);
+        let mut query = file.query()?;
+        file.select(&mut query)?;
+        let statement = DFStatement::Statement(Box::new(Statement::Query(query)));
         let state = state_with_table("raw_events", table).map_err(planning)?;
         let plan =
-            futures::executor::block_on(state.create_logical_plan(text)).map_err(planning)?;
-        refuse_unstable(file, &plan)?;
+            futures::executor::block_on(state.statement_to_plan(statement)).map_err(planning)?;
+        refuse_unstable(&file, &plan)?;
+        refuse_steps(&file, &plan)?;
         let plan = state.optimize(&plan).map_err(planning)?;
         let mut steps = Vec::new();
-        collect_steps(file, &plan, &mut steps)?;
-        let (columns, positions, reason) = output_columns(file, plan.schema().as_arrow())?;
+        collect_steps(&file, &plan, &mut steps)?;
+        let (columns, positions, reason) = output_columns(&file, plan.schema().as_arrow())?;
         let output = Arc::new(Schema::new(
             columns
                 .iter()
@@ -173,7 +181,7 @@ pub(super) fn exactly(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataF
 }
 
 /// A verdict must be the same when the log is read again: no clock, no chance.
-pub(super) fn refuse_unstable(file: &Path, plan: &LogicalPlan) -> Result<(), SqlError> {
+pub(super) fn refuse_unstable(file: &File<'_>, plan: &LogicalPlan) -> Result<(), SqlError> {
     let mut found = None;
     let walked = plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expression| {
@@ -181,27 +189,52 @@ pub(super) fn refuse_unstable(file: &Path, plan: &LogicalPlan) -> Result<(), Sql
                 if let Expr::ScalarFunction(call) = part
                     && call.func.signature().volatility != Volatility::Immutable
                 {
-                    found = Some(call.name().to_owned());
+                    found = Some(Arc::clone(&call.func));
                     return Ok(TreeNodeRecursion::Stop);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     });
-    walked.map_err(|error| SqlError::planning(file, &error, ACCEPTED))?;
-    match found {
-        None => Ok(()),
-        Some(name) => Err(SqlError::new(
-            file,
-            None,
-            format!("`{name}()` gives another answer when the log is read again"),
-            "compare with `_timestamp`, the record's own time; `_processing_time` is there for information",
-        )),
-    }
+    walked.map_err(|error| file.planning(&error))?;
+    let Some(function) = found else { return Ok(()) };
+    let mut names =
+        std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
+    let line = names.find_map(|name| file.words.line_of(name));
+    Err(SqlError::new(
+        file.path,
+        line,
+        format!(
+            "`{}()` gives another answer when the log is read again",
+            function.name()
+        ),
+        "compare with `_timestamp`, the record's own time; `_processing_time` is there for information",
+    ))
 }
 
-fn collect_steps(file: &Path, plan: &LogicalPlan, steps: &mut Vec<Step>) -> Result<(), SqlError> {
-    let planning = |error: DataFusionError| SqlError::planning(file, &error, ACCEPTED);
+/// One row out for each row in: nothing but expressions over the table, or over expressions over it.
+fn refuse_steps(file: &File<'_>, plan: &LogicalPlan) -> Result<(), SqlError> {
+    let mut refused = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        Ok(match node {
+            LogicalPlan::Projection(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::TableScan(_) => TreeNodeRecursion::Continue,
+            other => {
+                refused = Some(file.refuse_step(other));
+                TreeNodeRecursion::Stop
+            }
+        })
+    });
+    walked.map_err(|error| file.planning(&error))?;
+    refused.map_or(Ok(()), Err)
+}
+
+fn collect_steps(
+    file: &File<'_>,
+    plan: &LogicalPlan,
+    steps: &mut Vec<Step>,
+) -> Result<(), SqlError> {
     match plan {
         LogicalPlan::SubqueryAlias(alias) => collect_steps(file, &alias.input, steps),
         LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
@@ -220,21 +253,12 @@ fn collect_steps(file: &Path, plan: &LogicalPlan, steps: &mut Vec<Step>) -> Resu
                 .iter()
                 .map(|expression| create_physical_expr(expression, schema, &properties, &context))
                 .collect::<Result<Vec<_>, _>>()
-                .map_err(planning)?;
+                .map_err(|error| file.planning(&error))?;
             let schema = nullable(projection.schema.as_arrow());
             steps.push(Step::Compute(expressions, schema));
             Ok(())
         }
-        other => {
-            let display = other.display().to_string();
-            let node = display.split(':').next().unwrap_or_default().trim();
-            Err(SqlError::new(
-                file,
-                None,
-                format!("it needs a step `{node}`, which does not give one verdict a row"),
-                ACCEPTED,
-            ))
-        }
+        other => Err(file.refuse_step(other)),
     }
 }
 
@@ -250,7 +274,7 @@ fn nullable(schema: &Schema) -> SchemaRef {
 }
 
 fn output_columns(
-    file: &Path,
+    file: &File<'_>,
     schema: &Schema,
 ) -> Result<(Vec<Column>, Vec<usize>, usize), SqlError> {
     let mut columns: Vec<Column> = Vec::new();
@@ -258,7 +282,9 @@ fn output_columns(
     let mut reason = None;
     for (position, field) in schema.fields().iter().enumerate() {
         let name = field.name();
-        let refuse = |message: String, hint: &str| SqlError::new(file, None, message, hint);
+        let refuse = |message: String, hint: &str| {
+            SqlError::new(file.path, file.words.line_of_item(position), message, hint)
+        };
         if name == REJECT_REASON {
             if !matches!(
                 field.data_type(),
@@ -293,21 +319,10 @@ fn output_columns(
         });
         positions.push(position);
     }
-    let reason = reason.ok_or_else(|| {
-        SqlError::new(
-            file,
-            None,
-            format!("there is no column `{REJECT_REASON}`"),
-            ACCEPTED,
-        )
-    })?;
+    let reason =
+        reason.ok_or_else(|| file.refuse(None, format!("there is no column `{REJECT_REASON}`")))?;
     if columns.is_empty() {
-        return Err(SqlError::new(
-            file,
-            None,
-            "there is no clean column beside the verdict",
-            ACCEPTED,
-        ));
+        return Err(file.refuse(None, "there is no clean column beside the verdict"));
     }
     Ok((columns, positions, reason))
 }

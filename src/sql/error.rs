@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use datafusion::common::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+
+use super::words::Words;
 
 /// A file of the pipeline that cannot be used. Prints as `file:line: message` and a `hint:` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +32,20 @@ impl SqlError {
         }
     }
 
-    /// The line is taken from what DataFusion or its parser says; its message is cut to its first line.
-    pub(super) fn planning(file: &Path, error: &DataFusionError, hint: &str) -> Self {
-        let message = error.strip_backtrace();
-        let line = diagnostic_line(error).or_else(|| line_in(&message));
-        Self::new(file, line, first_line(&message), hint)
+    /// The line is taken from what DataFusion or its parser says, else from a word that it quotes; its message is cut to
+    /// its first line.
+    pub(super) fn planning(
+        file: &Path,
+        words: &Words,
+        error: &DataFusionError,
+        hint: &str,
+    ) -> Self {
+        let said = message(error);
+        let line = diagnostic_line(error)
+            .or_else(|| line_in(&said))
+            .or_else(|| words.line_of_quoted(&said));
+        let said = said.split(" at Line: ").next().unwrap_or_default();
+        Self::new(file, line, first_line(said), hint)
     }
 
     /// The file that is wrong.
@@ -53,6 +65,18 @@ impl fmt::Display for SqlError {
 }
 
 impl std::error::Error for SqlError {}
+
+/// What the error says, without the names of its types.
+fn message(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::SQL(error, _) => match error.as_ref() {
+            ParserError::ParserError(said) | ParserError::TokenizerError(said) => said.clone(),
+            ParserError::RecursionLimitExceeded => "it is nested too deeply".to_owned(),
+        },
+        DataFusionError::Plan(said) | DataFusionError::NotImplemented(said) => said.clone(),
+        other => other.strip_backtrace(),
+    }
+}
 
 fn diagnostic_line(error: &DataFusionError) -> Option<u64> {
     error

@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use super::clean::{exactly, refuse_unstable};
 use super::error::SqlError;
 use super::gold_form::{ACCEPTED, with_newest};
+use super::query_form::File;
 use super::record;
 use super::session::state_with_table;
 use super::source::{BatchSource, BatchTable, with_rows};
@@ -69,27 +70,23 @@ impl GoldQuery {
         clean: &[Column],
         clean_key: &str,
     ) -> Result<Self, SqlError> {
-        let planning = |error: DataFusionError| SqlError::planning(file, &error, ACCEPTED);
+        let file = File::new(file, text, ACCEPTED);
+        let planning = |error: DataFusionError| file.planning(&error);
         let input = input_schema(clean);
         let state = state_with_table(
             "clean_events",
             Arc::new(BatchTable::new(Arc::clone(&input))),
         )
         .map_err(planning)?;
-        let statement = with_newest(file, text, clean_key)?;
+        let statement = with_newest(&file, clean_key)?;
         let logical =
             futures::executor::block_on(state.statement_to_plan(statement)).map_err(planning)?;
-        refuse_unstable(file, &logical)?;
-        super::gold_form::check(file, &logical)?;
+        refuse_unstable(&file, &logical)?;
+        super::gold_form::check(&file, &logical)?;
         let whole =
             futures::executor::block_on(state.create_physical_plan(&logical)).map_err(planning)?;
         let Some(partial) = lowest_aggregation(&whole) else {
-            return Err(SqlError::new(
-                file,
-                None,
-                "there is no aggregation in it",
-                ACCEPTED,
-            ));
+            return Err(file.refuse(None, "there is no aggregation in it"));
         };
         let group_by = partial.group_expr().clone();
         let aggregates = partial.aggr_expr().to_vec();
@@ -105,8 +102,8 @@ impl GoldQuery {
             )
             .map_err(planning)?,
         );
-        let key = key_positions(file, &whole, group_by.num_group_exprs())?;
-        let (columns, output) = output_columns(file, &whole.schema())?;
+        let key = key_positions(&file, &whole, group_by.num_group_exprs())?;
+        let (columns, output) = output_columns(&file, &whole.schema())?;
         let fingerprint = fingerprint(&partial);
         Ok(Self {
             input,
@@ -245,7 +242,7 @@ fn lowest_aggregation(plan: &Arc<dyn ExecutionPlan>) -> Option<&AggregateExec> {
 
 /// Follows each column of the result down to the aggregation, whose first columns are the GROUP BY columns.
 fn key_positions(
-    file: &Path,
+    file: &File<'_>,
     plan: &Arc<dyn ExecutionPlan>,
     groups: usize,
 ) -> Result<Vec<usize>, SqlError> {
@@ -264,8 +261,8 @@ fn key_positions(
         .map(|group| {
             origin.iter().position(|at| *at == Some(group)).ok_or_else(|| {
                 SqlError::new(
-                    file,
-                    None,
+                    file.path,
+                    file.words.line_of("GROUP BY"),
                     format!("column {} of the GROUP BY is not in the SELECT list", group + 1),
                     "the GROUP BY columns are the row's primary key: select each of them as it is, under a name",
                 )
@@ -274,19 +271,20 @@ fn key_positions(
         .collect()
 }
 
-fn output_columns(file: &Path, schema: &Schema) -> Result<(Vec<Column>, SchemaRef), SqlError> {
+fn output_columns(file: &File<'_>, schema: &Schema) -> Result<(Vec<Column>, SchemaRef), SqlError> {
     let mut columns: Vec<Column> = Vec::new();
-    for field in schema.fields() {
+    for (position, field) in schema.fields().iter().enumerate() {
         let name = field.name();
+        let refuse = |message: String, hint: &str| {
+            SqlError::new(file.path, file.words.line_of_item(position), message, hint)
+        };
         // approx_distinct counts in unsigned numbers that never come near the limit.
         let sql_type = match field.data_type() {
             DataType::UInt64 => Some(SqlType::BigInt),
             other => SqlType::from_arrow(other),
         };
         let Some(sql_type) = sql_type else {
-            return Err(SqlError::new(
-                file,
-                None,
+            return Err(refuse(
                 format!("column `{name}` is of type {}", field.data_type()),
                 "CAST it to VARCHAR, DECIMAL(p, s), BIGINT, DOUBLE, BOOLEAN, DATE or TIMESTAMP",
             ));
@@ -294,9 +292,7 @@ fn output_columns(file: &Path, schema: &Schema) -> Result<(Vec<Column>, SchemaRe
         if columns.iter().any(|other| other.name == *name)
             || (name.starts_with('_') && name != NEWEST)
         {
-            return Err(SqlError::new(
-                file,
-                None,
+            return Err(refuse(
                 format!(
                     "column `{name}` cannot be a gold column: names are unique and do not start with `_`"
                 ),

@@ -1,71 +1,54 @@
 //! The form that a gold query must have, and what is said when it has another.
 
-use std::path::Path;
-
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::sql::parser::{DFParser, Statement as DFStatement};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr as AstExpr, GroupByExpr, SelectItem, SetExpr, Spanned, Statement,
+    Expr as AstExpr, GroupByExpr, SelectItem, Statement, TableFactor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::error::SqlError;
 use super::gold::NEWEST;
+use super::query_form::File;
 use super::record;
 
 pub(super) const ACCEPTED: &str = "a gold file is one SELECT columns, aggregates FROM clean_events [WHERE ...] GROUP BY columns; no HAVING, ORDER BY, \
      LIMIT, DISTINCT, join, window or second aggregation";
 
 /// Parses the text and adds the hidden column [`NEWEST`] to its SELECT list.
-pub(super) fn with_newest(
-    file: &Path,
-    text: &str,
-    clean_key: &str,
-) -> Result<DFStatement, SqlError> {
-    let refuse = |line, message: &str| SqlError::new(file, line, message, ACCEPTED);
-    let mut statements =
-        DFParser::parse_sql(text).map_err(|error| SqlError::planning(file, &error, ACCEPTED))?;
-    let (Some(DFStatement::Statement(mut statement)), true) =
-        (statements.pop_front(), statements.is_empty())
-    else {
-        return Err(refuse(None, "it is not one SELECT"));
-    };
-    let Statement::Query(query) = statement.as_mut() else {
-        return Err(refuse(
-            Some(statement.span().start.line).filter(|line| *line > 0),
-            "it is not a SELECT",
+pub(super) fn with_newest(file: &File<'_>, clean_key: &str) -> Result<DFStatement, SqlError> {
+    let mut query = file.query()?;
+    if query.with.is_some() {
+        return Err(file.refuse_clause("WITH"));
+    }
+    let select = file.select(&mut query)?;
+    let from_table = matches!(
+        select.from.first().map(|from| &from.relation),
+        Some(TableFactor::Table { .. })
+    );
+    if !from_table {
+        return Err(file.refuse(
+            file.words.line_of("FROM"),
+            "it does not read FROM clean_events",
         ));
-    };
-    let refused = [
-        (query.with.is_some(), "WITH"),
-        (query.order_by.is_some(), "ORDER BY"),
-        (
-            query.limit_clause.is_some() || query.fetch.is_some(),
-            "LIMIT",
-        ),
-    ];
-    if let Some((_, clause)) = refused.into_iter().find(|(present, _)| *present) {
-        return Err(refuse(line_of(text, clause), &format!("it has a {clause}")));
     }
-    let SetExpr::Select(select) = query.body.as_mut() else {
-        return Err(refuse(None, "it is not one plain SELECT"));
+    let GroupByExpr::Expressions(groups, modifiers) = &select.group_by else {
+        return Err(file.refuse_clause("GROUP BY ALL"));
     };
-    if let Some(having) = &select.having {
-        return Err(refuse(Some(having.span().start.line), "it has a HAVING"));
+    if groups.is_empty() {
+        return Err(file.refuse(None, "it has no GROUP BY with a list of columns"));
     }
-    if select.distinct.is_some() {
-        return Err(refuse(line_of(text, "DISTINCT"), "it has a DISTINCT"));
-    }
-    let grouped = match &select.group_by {
-        GroupByExpr::Expressions(expressions, modifiers) => {
-            !expressions.is_empty() && modifiers.is_empty()
-        }
-        GroupByExpr::All(_) => false,
-    };
-    if !grouped {
-        return Err(refuse(None, "it has no GROUP BY with a list of columns"));
+    let several = groups.iter().any(|group| {
+        matches!(
+            group,
+            AstExpr::GroupingSets(_) | AstExpr::Rollup(_) | AstExpr::Cube(_)
+        )
+    });
+    if several || !modifiers.is_empty() {
+        let line = file.words.line_of("GROUP BY");
+        return Err(file.refuse(line, "its GROUP BY has more than one set of columns"));
     }
     if !groups_by(&select.group_by, &select.projection, clean_key) {
         let message = format!(
@@ -75,8 +58,8 @@ pub(super) fn with_newest(
             "add `{clean_key}` to the GROUP BY, or set clean.key to one of its columns: the rows of one key have to meet in one partition"
         );
         return Err(SqlError::new(
-            file,
-            line_of(text, "GROUP BY"),
+            file.path,
+            file.words.line_of("GROUP BY"),
             message,
             hint,
         ));
@@ -90,7 +73,7 @@ pub(super) fn with_newest(
         expr,
         alias: NEWEST.into(),
     });
-    Ok(DFStatement::Statement(statement))
+    Ok(DFStatement::Statement(Box::new(Statement::Query(query))))
 }
 
 /// Whether a GROUP BY expression is the column itself: by name, by number, or by the alias of it.
@@ -121,7 +104,7 @@ fn groups_by(group_by: &GroupByExpr, select: &[SelectItem], column: &str) -> boo
 }
 
 /// Walks the logical plan from the top: projections, one aggregation, then projections and filters over the table.
-pub(super) fn check(file: &Path, plan: &LogicalPlan) -> Result<(), SqlError> {
+pub(super) fn check(file: &File<'_>, plan: &LogicalPlan) -> Result<(), SqlError> {
     let mut aggregations = 0;
     let mut refused = None;
     let walked = plan.apply_with_subqueries(|node| {
@@ -130,27 +113,8 @@ pub(super) fn check(file: &Path, plan: &LogicalPlan) -> Result<(), SqlError> {
             | LogicalPlan::SubqueryAlias(_)
             | LogicalPlan::TableScan(_) => {}
             LogicalPlan::Filter(_) if aggregations == 1 => {}
-            LogicalPlan::Aggregate(aggregate) => {
-                aggregations += 1;
-                if aggregate
-                    .group_expr
-                    .iter()
-                    .any(|expr| matches!(expr, Expr::GroupingSet(_)))
-                {
-                    refused = Some("GROUPING SETS".to_owned());
-                }
-            }
-            other => {
-                let display = other.display().to_string();
-                refused = Some(
-                    display
-                        .split(':')
-                        .next()
-                        .unwrap_or_default()
-                        .trim()
-                        .to_owned(),
-                );
-            }
+            LogicalPlan::Aggregate(_) => aggregations += 1,
+            other => refused = Some(file.refuse_step(other)),
         }
         Ok(if refused.is_some() {
             TreeNodeRecursion::Stop
@@ -158,34 +122,10 @@ pub(super) fn check(file: &Path, plan: &LogicalPlan) -> Result<(), SqlError> {
             TreeNodeRecursion::Continue
         })
     });
-    walked.map_err(|error| SqlError::planning(file, &error, ACCEPTED))?;
+    walked.map_err(|error| file.planning(&error))?;
     match (refused, aggregations) {
+        (Some(refused), _) => Err(refused),
         (None, 1) => Ok(()),
-        (None, count) => Err(SqlError::new(
-            file,
-            None,
-            format!("it has {count} aggregations, not one"),
-            ACCEPTED,
-        )),
-        (Some(node), _) => Err(SqlError::new(
-            file,
-            None,
-            format!("it needs a step `{node}`"),
-            ACCEPTED,
-        )),
+        (None, count) => Err(file.refuse(None, format!("it has {count} aggregations, not one"))),
     }
-}
-
-/// The line on which a keyword stands first, outside of comments.
-fn line_of(text: &str, keyword: &str) -> Option<u64> {
-    text.lines()
-        .zip(1..)
-        .find(|(line, _)| {
-            line.split("--")
-                .next()
-                .unwrap_or_default()
-                .to_uppercase()
-                .contains(keyword)
-        })
-        .map(|(_, number)| number)
 }

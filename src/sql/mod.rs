@@ -8,10 +8,12 @@ mod error;
 mod gold;
 mod gold_form;
 mod pipeline;
+mod query_form;
 mod raw;
 mod session;
 mod source;
 pub mod types;
+mod words;
 
 pub use clean::{CleanQuery, REJECT_REASON, Verdicts};
 pub use error::SqlError;

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use datafusion::sql::sqlparser::ast::{
-    ColumnOption, DataType, ExactNumberInfo, Statement, TimezoneInfo,
+    ColumnOption, DataType, ExactNumberInfo, Spanned, Statement, TimezoneInfo,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::error::SqlError;
 use super::types::{Column, SqlType};
+use super::words::Words;
 
 const ACCEPTED: &str = "the file holds one statement, CREATE TABLE raw_events (column TYPE, ...), with the types VARCHAR, DECIMAL(p, s), \
      BIGINT, DOUBLE, BOOLEAN, DATE and TIMESTAMP";
@@ -17,8 +18,9 @@ const ACCEPTED: &str = "the file holds one statement, CREATE TABLE raw_events (c
 /// Reads the columns that raw_events.sql declares, in their order.
 pub(super) fn raw_columns(file: &Path, text: &str) -> Result<Vec<Column>, SqlError> {
     let refuse = |line, message: String| SqlError::new(file, line, message, ACCEPTED);
+    let words = Words::of(text);
     let statements = Parser::parse_sql(&GenericDialect {}, text)
-        .map_err(|error| SqlError::planning(file, &error.into(), ACCEPTED))?;
+        .map_err(|error| SqlError::planning(file, &words, &error.into(), ACCEPTED))?;
     let [Statement::CreateTable(table)] = statements.as_slice() else {
         return Err(refuse(
             None,
@@ -32,9 +34,18 @@ pub(super) fn raw_columns(file: &Path, text: &str) -> Result<Vec<Column>, SqlErr
         .eq_ignore_ascii_case("raw_events")
     {
         return Err(refuse(
-            Some(1),
+            words.line_of("CREATE"),
             format!("the table is called `{}`, not `raw_events`", table.name),
         ));
+    }
+    if table.query.is_some() {
+        let message = "it is made AS SELECT, and not of declared columns".to_owned();
+        return Err(refuse(words.line_of("AS"), message));
+    }
+    if let Some(constraint) = table.constraints.first() {
+        let message = format!("`{constraint}` is a rule, and rules belong into clean_events.sql");
+        let line = Some(constraint.span().start.line).filter(|line| *line > 0);
+        return Err(refuse(line, message));
     }
     let mut columns: Vec<Column> = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
@@ -74,7 +85,10 @@ pub(super) fn raw_columns(file: &Path, text: &str) -> Result<Vec<Column>, SqlErr
         columns.push(Column { name, sql_type });
     }
     if columns.is_empty() {
-        return Err(refuse(Some(1), "it declares no column".to_owned()));
+        return Err(refuse(
+            words.line_of("CREATE"),
+            "it declares no column".to_owned(),
+        ));
     }
     Ok(columns)
 }

@@ -31,6 +31,9 @@ const LARGEST_RECORD: &str = "1000000000";
 /// is refused alone.
 const BATCH_BYTES: &str = "500000";
 
+/// Longest wait for the reports of deliveries when a call has failed.
+const REPORTS_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// A record to be sent.
 #[derive(Debug, Default)]
 pub struct Outgoing<'a> {
@@ -176,7 +179,7 @@ impl TransactionalProducer {
                         tags: vec![outgoing.tag],
                     });
                 }
-                _ => return Err(BrokerError::in_transaction("a send", error)),
+                _ => return Err(self.cause("a send", error)),
             }
         }
     }
@@ -191,7 +194,7 @@ impl TransactionalProducer {
     /// # Errors
     /// [`BrokerError::TooLarge`] and [`BrokerError::Aborted`]: abort, then do the work again. [`BrokerError::Fatal`]: give up.
     pub fn commit(&self, commit: &Commit<'_>) -> Result<(), BrokerError> {
-        self.await_deliveries()?;
+        self.settle()?;
         let mut positions = TopicPartitionList::new();
         for (partition, position) in commit.positions {
             positions
@@ -219,24 +222,53 @@ impl TransactionalProducer {
             .map_err(|source| BrokerError::in_transaction("a commit", source))
     }
 
+    /// Waits until everything that was sent has been delivered.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn settle(&self) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(SHORT_POLL);
+        }
+        self.failed_delivery().map_or(Ok(()), Err)
+    }
+
     /// Ends the transaction without a trace.
     ///
     /// # Errors
     /// When the producer is of no use any more.
     pub fn abort(&self) -> Result<(), BrokerError> {
-        self.producer
-            .abort_transaction(STEP_TIMEOUT)
-            .map_err(|source| BrokerError::Fatal {
-                call: "the abort of a transaction",
-                source,
-            })
-    }
-
-    fn await_deliveries(&self) -> Result<(), BrokerError> {
         let deadline = Instant::now() + STEP_TIMEOUT;
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+        // The call waits for reports of deliveries that only our polls take in, and can be resumed after its time-out.
+        loop {
+            let Err(source) = self.producer.abort_transaction(SHORT_POLL) else {
+                return Ok(());
+            };
+            let again = matches!(&source, KafkaError::Transaction(error) if error.is_retriable());
+            if !again || Instant::now() > deadline {
+                return Err(BrokerError::Fatal {
+                    call: "the abort of a transaction",
+                    source,
+                });
+            }
             self.producer.poll(SHORT_POLL);
         }
+    }
+
+    /// Once a delivery has failed every call fails: then the delivery is the cause.
+    fn cause(&self, call: &'static str, source: KafkaError) -> BrokerError {
+        let deadline = Instant::now() + REPORTS_TIMEOUT;
+        while Instant::now() < deadline {
+            self.producer.poll(SHORT_POLL);
+            if let Some(error) = self.failed_delivery() {
+                return error;
+            }
+        }
+        BrokerError::in_transaction(call, source)
+    }
+
+    fn failed_delivery(&self) -> Option<BrokerError> {
         let failed = std::mem::take(&mut *self.lock_failed());
         let too_large: Vec<usize> = failed
             .iter()
@@ -246,12 +278,10 @@ impl TransactionalProducer {
             .map(|(tag, _)| *tag)
             .collect();
         if !too_large.is_empty() {
-            return Err(BrokerError::TooLarge { tags: too_large });
+            return Some(BrokerError::TooLarge { tags: too_large });
         }
-        match failed.into_iter().next() {
-            None => Ok(()),
-            Some((_, source)) => Err(BrokerError::in_transaction("a delivery", source)),
-        }
+        let (_, source) = failed.into_iter().next()?;
+        Some(BrokerError::in_transaction("a delivery", source))
     }
 
     fn lock_failed(&self) -> std::sync::MutexGuard<'_, Vec<(usize, KafkaError)>> {

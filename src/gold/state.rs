@@ -83,7 +83,7 @@ impl State {
         let merged = match self.old_states(&fresh)? {
             Some(old) => {
                 let keys = fresh.num_rows();
-                let merged = query.reduce(concat_batches(&self.schema, [&fresh, &old])?)?;
+                let merged = query.reduce(concat_batches(&self.schema, [&old, &fresh])?)?;
                 if merged.num_rows() != keys {
                     return Err(DataFusionError::Internal(format!(
                         "{keys} touched keys became {} states",

@@ -101,12 +101,13 @@ fn reading(
     (device.map(str::to_owned), value.into_bytes())
 }
 
-fn await_rows(service: &mut Running, deployment: &Deployment, from: &str, rows: i64) {
+/// Waits until the warehouse answers this number to `SELECT what FROM ...`.
+fn await_number(service: &mut Running, deployment: &Deployment, what: &str, number: i64) {
     let mut loaded = None;
-    service.wait_for(from, LIMIT, |service| {
+    service.wait_for(what, LIMIT, |service| {
         let news = service.metric("sluicebox_load_rows_total");
-        loaded.replace(news) != Some(news)
-            && deployment.number(&format!("SELECT COUNT(*) AS n FROM {from}")) == rows
+        // The warehouse is only asked when there is news.
+        loaded.replace(news) != Some(news) && deployment.number(&format!("SELECT {what}")) == number
     });
 }
 
@@ -126,8 +127,9 @@ fn a_pipeline_with_other_columns_key_metrics_tables_and_view_needs_no_change_in_
         reading(61, Some("attic"), "10", "null"),
         reading(62, None, "1", "1e-3"),
     ]);
-    await_rows(&mut service, &deployment, "READINGS", 5);
-    await_rows(&mut service, &deployment, &pipeline.gold, 4);
+    let counted = format!("COALESCE(SUM(samples), 0) AS n FROM {}", pipeline.gold);
+    await_number(&mut service, &deployment, "COUNT(*) AS n FROM READINGS", 5);
+    await_number(&mut service, &deployment, &counted, 5);
     assert!(service.terminate().success());
 
     let columns = [
@@ -184,13 +186,16 @@ fn rows_of_the_null_key_meet_in_one_partition_and_a_tombstone_deletes_one_row() 
         reading(100, Some("attic"), "20", "0.5"),
         reading(101, Some("cellar"), "20", "0.5"),
     ]);
-    let counted = format!(
-        "(SELECT 1 AS one FROM {} WHERE samples = 40)",
-        pipeline.gold
-    );
-    await_rows(&mut service, &deployment, &counted, 1);
-    await_rows(&mut service, &deployment, &pipeline.gold, 3);
+    let counted = format!("COALESCE(SUM(samples), 0) AS n FROM {}", pipeline.gold);
+    await_number(&mut service, &deployment, &counted, 42);
+    let silver = "COUNT(*) AS n FROM READINGS";
+    await_number(&mut service, &deployment, silver, 42);
 
+    let rows = deployment.texts(
+        &["samples"],
+        &format!("{} WHERE device IS NULL", pipeline.gold),
+    );
+    assert_eq!(rows, [["40"]]);
     let rows = Kafka::shared().read_all(&pipeline.gold);
     let null: Vec<_> = rows
         .iter()
@@ -215,7 +220,7 @@ fn rows_of_the_null_key_meet_in_one_partition_and_a_tombstone_deletes_one_row() 
         ..Message::default()
     });
     Kafka::shared().produce(&pipeline.gold, tombstones);
-    await_rows(&mut service, &deployment, &pipeline.gold, 1);
+    await_number(&mut service, &deployment, &counted, 1);
     assert!(service.terminate().success());
     assert_eq!(deployment.texts(&["device"], &pipeline.gold), [["cellar"]]);
     assert_eq!(
@@ -247,9 +252,14 @@ fn a_column_in_the_gold_query_and_in_its_table_is_all_that_a_new_metric_takes() 
     let first = events.into_iter().take(GOLDEN_FIRST);
     deployment.produce(first.map(|(key, value)| (Some(key), value)));
     let mut service = deployment.start(&["run"]);
-    let silver = i64::try_from(GOLDEN_FIRST).expect("a count fits");
-    await_rows(&mut service, &deployment, "KAFKA_EVENTS_SILVER", silver);
-    await_rows(&mut service, &deployment, &pipeline.gold, 5);
+    let first = i64::try_from(GOLDEN_FIRST).expect("a count fits");
+    let silver = "COUNT(*) AS n FROM KAFKA_EVENTS_SILVER";
+    let counted = format!(
+        "COALESCE(SUM(page_views + add_to_cart_count + purchase_count), 0) AS n FROM {}",
+        pipeline.gold
+    );
+    await_number(&mut service, &deployment, silver, first);
+    await_number(&mut service, &deployment, &counted, first);
     assert!(service.terminate().success());
 
     let sorted = |from: &str| {

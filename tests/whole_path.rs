@@ -27,11 +27,16 @@ enum Outcome {
 }
 
 #[test]
-fn where_nothing_is_produced_nothing_is_sent_to_the_warehouse() {
+fn where_nothing_is_produced_nothing_is_sent_to_the_warehouse_and_a_stop_leaves_nothing_undone() {
     let Books { deployment, .. } = Books::open("nothing");
     let mut service = deployment.start(&["run", "--set", "sink.flush_interval=100ms"]);
     service.wait_ready();
     assert!(service.terminate().success());
+    assert!(
+        !service.log().contains("not everything was done"),
+        "{}",
+        service.log()
+    );
     let loads = deployment.number("SELECT SUM(loads) AS loads FROM SLUICEBOX_CONTROL");
     assert_eq!(loads, 0);
 }

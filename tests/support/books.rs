@@ -71,7 +71,15 @@ impl Books {
         service.wait_for("clean events in the warehouse", LOAD_LIMIT, |service| {
             let rows = service.metric("sluicebox_load_rows_total");
             // The warehouse is only asked when there is news.
-            loaded.replace(rows) != Some(rows) && self.loaded() == (clean, clean)
+if loaded.replace(rows) == Some(rows) {
+                return false;
+            }
+            let (silver, gold) = self.loaded();
+            assert!(
+                silver <= clean && gold <= clean,
+                "{silver} events are in the silver table and {gold} in the gold table, but {clean} are clean"
+            );
+            (silver, gold) == (clean, clean)
         });
     }
 

@@ -123,8 +123,8 @@ fn clean_events_has_columns_that_can_be_written() {
             ),
             refusal(
                 query("number > 0 AS reject_reason", ""),
-                None,
-                "reject_reason",
+                3,
+                "`reject_reason` is selected twice",
             ),
             refusal(
                 query("make_array(number) AS numbers", ""),

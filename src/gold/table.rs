@@ -14,8 +14,9 @@ use crate::broker::{
     Headers, Kafka, NextOffset, Outgoing, Partition, TransactionalProducer, read_changelog,
 };
 use crate::rejected::{EVALUATION, Reason};
+use crate::sql::decode::Decoder;
 use crate::sql::encode::Encoder;
-use crate::sql::{GoldQuery, Pipeline};
+use crate::sql::{Column, GoldQuery, Pipeline};
 
 /// The header that carries a row's mergeable state.
 const STATE: &str = "sluicebox.state";
@@ -96,6 +97,12 @@ impl Table {
             topic: self.name().to_owned(),
             number: partition,
         };
+        let key_columns: Vec<Column> = query
+            .key()
+            .iter()
+            .map(|at| query.columns()[*at].clone())
+            .collect();
+        let mut keys = Decoder::new(&key_columns);
         let mut records = 0_u64;
         read_changelog(kafka, &at, |change| {
             records += 1;
@@ -103,7 +110,8 @@ impl Table {
                 info!(partition = %at, records, keys = state.len(), "restoring");
             }
             if change.is_tombstone() {
-                return Err(anyhow!("{at} {}: a deleted row has no state to go on from", change.offset()));
+                // The row is gone, so its key begins anew.
+                return state.remove(&mut keys, change.key()).with_context(|| format!("{at} {}", change.offset()));
             }
             let header = change.header(STATE).ok_or_else(|| anyhow!("{at} {}: no header `{STATE}`", change.offset()))?;
             state.restore(header).map_err(|error| {

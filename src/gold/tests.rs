@@ -250,3 +250,33 @@ fn a_header_that_is_torn_or_of_another_query_is_refused() {
     header[3] ^= 1;
     assert_eq!(state.restore(&header), Err(BadState::OtherQuery));
 }
+
+#[test]
+fn a_deleted_row_leaves_no_state() {
+    let pipeline = customer_metrics();
+    let query = &pipeline.gold[0].query;
+    let mut state = State::new(query).unwrap();
+    let update = state.merge(query, &events(&pipeline, 200)).unwrap();
+    state.apply(&update);
+    let (keys, bytes) = (state.len(), state.bytes());
+    let columns: Vec<_> = query
+        .key()
+        .iter()
+        .map(|at| query.columns()[*at].clone())
+        .collect();
+    let mut decoder = Decoder::new(&columns);
+    let width = query.columns().len();
+    let results = update
+        .results
+        .project(&(0..width).collect::<Vec<_>>())
+        .unwrap();
+    let mut encoder = Encoder::new(&results.schema().project(query.key()).unwrap()).unwrap();
+    let encoded = results.project(query.key()).unwrap();
+    let key = encoder.encode(&encoded).unwrap().row(0).to_vec();
+    state.remove(&mut decoder, Some(&key)).unwrap();
+    assert_eq!(state.len(), keys - 1);
+    assert!(state.bytes() < bytes);
+    state.remove(&mut decoder, Some(&key)).unwrap();
+    assert_eq!(state.len(), keys - 1, "gone already");
+    assert!(state.remove(&mut decoder, None).is_err());
+}

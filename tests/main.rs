@@ -1,10 +1,17 @@
 //! Sluicebox from the outside, beside a real Kafka.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy's exception for tests does not cover the helpers beside them"
+)]
 
 mod bad_sql;
 mod command_line;
 mod generate;
+mod golden_fixture;
 mod harness;
 mod hostile_events;
+mod own_pipeline;
+mod restarts;
 mod support;
 mod warehouse_refusals;
 mod whole_path;

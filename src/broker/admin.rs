@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -72,23 +72,6 @@ impl Admin {
         Ok(found
             .map(|found| found.partitions().len())
             .filter(|partitions| *partitions > 0))
-    }
-
-    /// The largest batch of records that all of these topics take, as far as the broker tells.
-    pub fn largest_batch(&self, topics: &[&str]) -> Option<usize> {
-        let resources: Vec<_> = topics
-            .iter()
-            .map(|topic| ResourceSpecifier::Topic(topic))
-            .collect();
-        let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
-        let described = block_on(self.client.describe_configs(&resources, &options)).ok()?;
-        described
-            .iter()
-            .filter_map(|topic| {
-                let entry = topic.as_ref().ok()?.get("max.message.bytes")?;
-                entry.value.as_ref()?.parse::<usize>().ok()
-            })
-            .min()
     }
 
     /// Makes a topic unless it is there, and waits until its partitions have leaders.

@@ -32,6 +32,11 @@ impl Change<'_> {
         self.0.offset()
     }
 
+    /// Its key.
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
     /// Whether the row of the key is gone.
     pub(crate) fn is_tombstone(&self) -> bool {
         self.0.payload().is_none()

@@ -15,7 +15,7 @@ use super::error::BrokerError;
 use super::position::{NextOffset, Partition};
 
 /// Most bytes of values in one poll: a batch is cut by them too, since its columns hold at most 2 GiB.
-const MOST_BYTES: usize = 64 << 20;
+pub(super) const MOST_BYTES: usize = 64 << 20;
 
 /// Between two reports of trouble that goes on.
 const BETWEEN_TROUBLES: Duration = Duration::from_secs(30);
@@ -69,8 +69,8 @@ impl Record<'_> {
 pub struct Assignment {
     /// The partition's number.
     pub partition: i32,
-    /// The group's committed position; START when it has none.
-    pub committed: NextOffset,
+    /// The group's committed position, if it has one.
+    pub committed: Option<NextOffset>,
 }
 
 /// What a rebalance did.
@@ -115,36 +115,42 @@ impl Rebalances {
         let mut starts = TopicPartitionList::new();
         let mut assignments = Vec::new();
         for element in committed.elements() {
+            // A partition's own error comes without an error of the call, and without a position.
+            element.error()?;
+            let (topic, number) = (element.topic(), element.partition());
             let (start, committed) = match element.offset() {
                 Offset::Offset(offset) => {
-                    let from = match offset.saturating_sub(self.look_back) {
-                        from if self.look_back == 0 => Offset::Offset(from),
-                        from if from <= 0 => Offset::Beginning,
-                        // What is older than the log is not there to be looked at: not before its beginning.
-                        from => {
-                            let timeout = CALL_TIMEOUT;
-                            let (low, _) = consumer.fetch_watermarks(
-                                element.topic(),
-                                element.partition(),
-                                timeout,
-                            )?;
-                            // A committed position that the log no longer has is an error, not a reason to skip.
-                            Offset::Offset(from.max(low).min(offset))
-                        }
-                    };
-                    (from, NextOffset::at(offset))
+                    let (low, high) = consumer.fetch_watermarks(topic, number, CALL_TIMEOUT)?;
+                    let (start, committed) = self.start(offset, low, high);
+                    (Offset::Offset(start), Some(NextOffset::at(committed)))
                 }
-                _ => (Offset::Beginning, NextOffset::START),
+                _ => (Offset::Beginning, None),
             };
-            starts.add_partition_offset(element.topic(), element.partition(), start)?;
+            starts.add_partition_offset(topic, number, start)?;
             assignments.push(Assignment {
-                partition: element.partition(),
+                partition: number,
                 committed,
             });
         }
         consumer.assign(&starts)?;
         self.push(Change::Assigned(assignments));
         Ok(())
+    }
+
+    /// Where reading begins, and the position that counts as committed, in a log that holds `low` to `high`.
+    fn start(&self, committed: i64, low: i64, high: i64) -> (i64, i64) {
+        if committed < low && low == high {
+            // The log ran empty by retention. Its last offsets were those of a transaction's marker, which no position is
+            // committed behind: nothing is missed.
+            return (low, low);
+        }
+        // What is older than the log is not there to be looked at; a committed position that the log no longer has is an
+        // error, not a reason to skip.
+        let start = committed
+            .saturating_sub(self.look_back)
+            .max(low)
+            .min(committed);
+        (start, committed)
     }
 }
 
@@ -220,6 +226,8 @@ impl GroupConsumer {
                 ("queued.min.messages", "200000"),
                 ("queued.max.messages.kbytes", "131072"),
                 ("session.timeout.ms", "15000"),
+                // A long restore happens between two polls; that the member lives is what its heartbeats say.
+                ("max.poll.interval.ms", "86400000"),
             ])
             .create_with_context(context)
             .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
@@ -387,4 +395,38 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::PollExceeded
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_begins_at_the_look_back_and_never_skips() {
+        // (look-back, committed, low, high, start and what counts as committed)
+        let table = [
+            (0, 7, 0, 10, (7, 7)),
+            (5, 7, 0, 10, (2, 7)),
+            (50, 7, 0, 10, (0, 7)),
+            (50, 7, 4, 10, (4, 7)),
+            // The log begins behind the committed position: an error for the poll, not a reason to skip.
+            (50, 7, 9, 10, (7, 7)),
+            (0, 7, 9, 10, (7, 7)),
+            // The log ran empty by retention, with a marker at its end.
+            (0, 100, 101, 101, (101, 101)),
+            (0, 10, 10, 10, (10, 10)),
+        ];
+        for (look_back, committed, low, high, expected) in table {
+            let rebalances = Rebalances {
+                look_back,
+                changes: Mutex::default(),
+                troubles: Mutex::default(),
+            };
+            let start = rebalances.start(committed, low, high);
+            assert_eq!(
+                start, expected,
+                "look-back {look_back}, committed {committed}, log {low} to {high}"
+            );
+        }
+    }
 }

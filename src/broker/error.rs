@@ -76,7 +76,7 @@ impl BrokerError {
             Self::Aborted { .. } => "the work is done again; if it goes on, look into the broker's log".to_owned(),
             Self::Fatal { source, .. } => match source.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::Fenced) => {
-                    "another process works with the same transactional id: stop one of them, nothing was written twice".to_owned()
+                    "either another process works with the same transactional id, and one of them has to stop; or the broker did not answer for longer than a transaction may take, and a restart goes on. Nothing was written twice".to_owned()
                 }
                 Some(
                     RDKafkaErrorCode::TopicAuthorizationFailed

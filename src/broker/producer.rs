@@ -27,9 +27,12 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 /// librdkafka's own limit, so that the topic's alone decides: a record that is refused then is one that the broker refuses.
 const LARGEST_RECORD: &str = "1000000000";
 
-/// A batch is never larger than this, nor than half of what the topics take: larger records travel alone, so that one that
-/// is too large is refused alone.
-const LARGEST_BATCH: usize = 500_000;
+/// A batch below the brokers' default limit of a message (1 MiB): larger records travel alone, so that one that is too large
+/// is refused alone.
+const BATCH_BYTES: &str = "500000";
+
+/// Longest wait for the reports of deliveries when a call has failed.
+const REPORTS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A record to be sent.
 #[derive(Debug, Default)]
@@ -111,24 +114,18 @@ pub struct TransactionalProducer {
 }
 
 impl TransactionalProducer {
-    /// Connects and ends what an earlier producer of this id left open. `takes` is the largest batch that the topics take,
-    /// where that is known.
+    /// Connects and ends what an earlier producer of this id left open.
     ///
     /// # Errors
     /// A setting that is refused, or no broker.
-    pub fn connect(
-        kafka: &Kafka,
-        transactional_id: &str,
-        takes: Option<usize>,
-    ) -> Result<Self, BrokerError> {
-        let batch = takes.map_or(LARGEST_BATCH, |takes| LARGEST_BATCH.min(takes / 2).max(1));
+    pub fn connect(kafka: &Kafka, transactional_id: &str) -> Result<Self, BrokerError> {
         let producer: BaseProducer<Deliveries> = kafka
             .client(&[
                 ("transactional.id", transactional_id),
                 ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
                 ("partitioner", "murmur2_random"),
                 ("message.max.bytes", LARGEST_RECORD),
-                ("batch.size", &batch.to_string()),
+                ("batch.size", BATCH_BYTES),
                 ("linger.ms", "5"),
                 ("queue.buffering.max.messages", "1000000"),
                 ("queue.buffering.max.kbytes", "262144"),
@@ -182,7 +179,7 @@ impl TransactionalProducer {
                         tags: vec![outgoing.tag],
                     });
                 }
-                _ => return Err(BrokerError::in_transaction("a send", error)),
+                _ => return Err(self.cause("a send", error)),
             }
         }
     }
@@ -197,7 +194,7 @@ impl TransactionalProducer {
     /// # Errors
     /// [`BrokerError::TooLarge`] and [`BrokerError::Aborted`]: abort, then do the work again. [`BrokerError::Fatal`]: give up.
     pub fn commit(&self, commit: &Commit<'_>) -> Result<(), BrokerError> {
-        self.await_deliveries()?;
+        self.settle()?;
         let mut positions = TopicPartitionList::new();
         for (partition, position) in commit.positions {
             positions
@@ -225,24 +222,53 @@ impl TransactionalProducer {
             .map_err(|source| BrokerError::in_transaction("a commit", source))
     }
 
+    /// Waits until everything that was sent has been delivered.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn settle(&self) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(SHORT_POLL);
+        }
+        self.failed_delivery().map_or(Ok(()), Err)
+    }
+
     /// Ends the transaction without a trace.
     ///
     /// # Errors
     /// When the producer is of no use any more.
     pub fn abort(&self) -> Result<(), BrokerError> {
-        self.producer
-            .abort_transaction(STEP_TIMEOUT)
-            .map_err(|source| BrokerError::Fatal {
-                call: "the abort of a transaction",
-                source,
-            })
-    }
-
-    fn await_deliveries(&self) -> Result<(), BrokerError> {
         let deadline = Instant::now() + STEP_TIMEOUT;
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+        // The call waits for reports of deliveries that only our polls take in, and can be resumed after its time-out.
+        loop {
+            let Err(source) = self.producer.abort_transaction(SHORT_POLL) else {
+                return Ok(());
+            };
+            let again = matches!(&source, KafkaError::Transaction(error) if error.is_retriable());
+            if !again || Instant::now() > deadline {
+                return Err(BrokerError::Fatal {
+                    call: "the abort of a transaction",
+                    source,
+                });
+            }
             self.producer.poll(SHORT_POLL);
         }
+    }
+
+    /// Once a delivery has failed every call fails: then the delivery is the cause.
+    fn cause(&self, call: &'static str, source: KafkaError) -> BrokerError {
+        let deadline = Instant::now() + REPORTS_TIMEOUT;
+        while Instant::now() < deadline {
+            self.producer.poll(SHORT_POLL);
+            if let Some(error) = self.failed_delivery() {
+                return error;
+            }
+        }
+        BrokerError::in_transaction(call, source)
+    }
+
+    fn failed_delivery(&self) -> Option<BrokerError> {
         let failed = std::mem::take(&mut *self.lock_failed());
         let too_large: Vec<usize> = failed
             .iter()
@@ -252,12 +278,10 @@ impl TransactionalProducer {
             .map(|(tag, _)| *tag)
             .collect();
         if !too_large.is_empty() {
-            return Err(BrokerError::TooLarge { tags: too_large });
+            return Some(BrokerError::TooLarge { tags: too_large });
         }
-        match failed.into_iter().next() {
-            None => Ok(()),
-            Some((_, source)) => Err(BrokerError::in_transaction("a delivery", source)),
-        }
+        let (_, source) = failed.into_iter().next()?;
+        Some(BrokerError::in_transaction("a delivery", source))
     }
 
     fn lock_failed(&self) -> std::sync::MutexGuard<'_, Vec<(usize, KafkaError)>> {

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{CALL_TIMEOUT, Kafka};
-use super::consumer::{Record, is_passing};
+use super::consumer::{MOST_BYTES, Record, is_passing};
 use super::error::BrokerError;
 use super::position::{NextOffset, Partition};
 
@@ -128,10 +128,17 @@ impl PartitionReader {
         mut take: impl FnMut(Met<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let deadline = Instant::now() + wait;
+        let mut bytes = 0;
         for _ in 0..most {
+            if bytes >= MOST_BYTES {
+                break;
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.consumer.poll(left) {
-                Some(Ok(message)) => take(Met::Record(Record(message)))?,
+                Some(Ok(message)) => {
+                    bytes += message.payload_len();
+                    take(Met::Record(Record(message)))?;
+                }
                 Some(Err(KafkaError::PartitionEOF(number))) => {
                     for (at, position) in self.reached(number)? {
                         take(Met::Reached(at, position))?;

@@ -83,9 +83,7 @@ impl<'a> CleanJob<'a> {
                 .into());
             }
         }
-        let takes = admin.largest_batch(&[&config.clean, &config.rejected]);
-        let producer =
-            TransactionalProducer::connect(kafka, &format!("{}-0", config.group), takes)?;
+        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
         let consumer =
             GroupConsumer::join(kafka, &config.group, &config.raw, config.duplicates.events)?;
         let cleaner = Cleaner::new(pipeline, &config.raw, config.duplicates)
@@ -152,7 +150,7 @@ impl<'a> CleanJob<'a> {
                     for given in assignments {
                         self.cleaner.forget(given.partition);
                         self.committed
-                            .insert(given.partition, given.committed.get());
+                            .insert(given.partition, given.committed.map_or(0, NextOffset::get));
                     }
                     status.stage(Job::Clean, Stage::Running);
                 }
@@ -174,15 +172,15 @@ fn commit_batch(
     records: &[Record<'_>],
     committed: &HashMap<i32, i64>,
 ) -> anyhow::Result<Cleaned> {
-    let mut too_large = HashSet::new();
+    let mut size = Sizes::default();
     let mut tries = 0;
     loop {
-        let cleaned = cleaner.clean(records, committed, &too_large, now_us())?;
+        let cleaned = cleaner.clean(records, committed, &size.too_large, now_us())?;
         if cleaned.fates.iter().all(|fate| *fate == Fate::Remembered) {
             cleaner.commit();
             return Ok(cleaned);
         }
-        let error = match write(config, consumer, producer, records, &cleaned) {
+        let error = match write(config, consumer, producer, records, &cleaned, &size.alone) {
             Ok(()) => {
                 cleaner.commit();
                 return Ok(cleaned);
@@ -193,24 +191,7 @@ fn commit_batch(
         match error {
             BrokerError::TooLarge { tags } => {
                 producer.abort()?;
-                let refused_twice = tags
-                    .iter()
-                    .find(|tag| !matches!(cleaned.fates[**tag], Fate::Clean { .. }));
-                if let Some(tag) = refused_twice {
-                    let record = &records[*tag];
-                    let place = format!(
-                        "writing {}[{}] {} to {}",
-                        record.topic(),
-                        record.partition(),
-                        record.offset(),
-                        config.rejected
-                    );
-                    return Err(BrokerError::TooLarge { tags }).context(place);
-                }
-                too_large.extend(
-                    tags.iter()
-                        .map(|tag| (records[*tag].partition(), records[*tag].offset())),
-                );
+                size.refused(config, records, &cleaned, &tags)?;
             }
             BrokerError::Aborted { .. } if tries < MOST_TRIES => {
                 tries += 1;
@@ -222,6 +203,44 @@ fn commit_batch(
     }
 }
 
+/// What is known of the events that the broker has refused as too large.
+#[derive(Debug, Default)]
+struct Sizes {
+    /// Refused together with others, so each is tried in a request of its own.
+    alone: HashSet<usize>,
+    /// Refused alone: their clean event is what is too large.
+    too_large: HashSet<(i32, i64)>,
+}
+
+impl Sizes {
+    /// The broker refuses whole requests: a neighbour's size is no verdict on an event.
+    fn refused(
+        &mut self,
+        config: &Config,
+        records: &[Record<'_>],
+        cleaned: &Cleaned,
+        tags: &[usize],
+    ) -> anyhow::Result<()> {
+        for tag in tags {
+            let record = &records[*tag];
+            if tags.len() > 1 && self.alone.insert(*tag) {
+                continue;
+            }
+            if !matches!(cleaned.fates[*tag], Fate::Clean { .. }) {
+                let (topic, partition, offset) =
+                    (record.topic(), record.partition(), record.offset());
+                let place = format!(
+                    "writing {topic}[{partition}] {offset} to {}",
+                    config.rejected
+                );
+                return Err(BrokerError::TooLarge { tags: vec![*tag] }).context(place);
+            }
+            self.too_large.insert((record.partition(), record.offset()));
+        }
+        Ok(())
+    }
+}
+
 /// One transaction: the clean events, the refused ones, the positions.
 fn write(
     config: &Config,
@@ -229,35 +248,23 @@ fn write(
     producer: &TransactionalProducer,
     records: &[Record<'_>],
     cleaned: &Cleaned,
+    alone: &HashSet<usize>,
 ) -> Result<(), BrokerError> {
     producer.begin()?;
     let mut positions: BTreeMap<i32, NextOffset> = BTreeMap::new();
     for (tag, (record, fate)) in records.iter().zip(&cleaned.fates).enumerate() {
-        match fate {
-            Fate::Remembered => continue,
-            Fate::Duplicate => {}
-            Fate::Clean { row } => {
-                let key = cleaned.key(*row);
-                producer.send(Outgoing {
-                    topic: &config.clean,
-                    // Without a key there is nothing to spread by, and the rows of the NULL key have to meet.
-                    partition: if key.is_none() { Some(0) } else { None },
-                    key,
-                    value: Some(cleaned.value(*row)),
-                    timestamp_ms: record.timestamp_ms(),
-                    headers: copied(record),
-                    tag,
-                })?;
+        if *fate == Fate::Remembered {
+            continue;
+        }
+        if let Some(outgoing) = outgoing(config, record, fate, cleaned, tag) {
+            let alone = alone.contains(&tag);
+            if alone {
+                producer.settle()?;
             }
-            Fate::Rejected(reason) => producer.send(Outgoing {
-                topic: &config.rejected,
-                partition: None,
-                key: record.key(),
-                value: record.value(),
-                timestamp_ms: record.timestamp_ms(),
-                headers: headers(record, Job::Clean.name(), reason),
-                tag,
-            })?,
+            producer.send(outgoing)?;
+            if alone {
+                producer.settle()?;
+            }
         }
         positions.insert(record.partition(), NextOffset::after(record.offset()));
         if tag % SERVE_EVERY == 0 {
@@ -269,6 +276,42 @@ fn write(
         positions: &positions,
         consumer,
     })
+}
+
+/// What is written about a record; nothing about a duplicate.
+fn outgoing<'a>(
+    config: &'a Config,
+    record: &'a Record<'_>,
+    fate: &Fate,
+    cleaned: &'a Cleaned,
+    tag: usize,
+) -> Option<Outgoing<'a>> {
+    let timestamp_ms = record.timestamp_ms();
+    match fate {
+        Fate::Remembered | Fate::Duplicate => None,
+        Fate::Clean { row } => {
+            let key = cleaned.key(*row);
+            Some(Outgoing {
+                topic: &config.clean,
+                // Without a key there is nothing to spread by, and the rows of the NULL key have to meet.
+                partition: if key.is_none() { Some(0) } else { None },
+                key,
+                value: Some(cleaned.value(*row)),
+                timestamp_ms,
+                headers: copied(record),
+                tag,
+            })
+        }
+        Fate::Rejected(reason) => Some(Outgoing {
+            topic: &config.rejected,
+            partition: None,
+            key: record.key(),
+            value: record.value(),
+            timestamp_ms,
+            headers: headers(record, Job::Clean.name(), reason),
+            tag,
+        }),
+    }
 }
 
 /// One log line and one entry in the books for a batch.

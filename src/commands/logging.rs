@@ -1,5 +1,7 @@
 //! Log lines on stderr, as text for people or JSON for machines.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
@@ -22,6 +24,7 @@ pub(super) fn start(section: &LogSection) -> anyhow::Result<()> {
     }
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match section.format {
         LogFormat::Text => log.with_target(false).try_init(),

@@ -43,13 +43,10 @@ pub fn run(config: Config, jobs: &[Job]) -> anyhow::Result<()> {
         let metrics = web::metrics()?;
         let pages = web::serve(listener, Arc::clone(&work.status), metrics, stop.clone());
         tasks.spawn(async move { pages.await.context("serving the pages") });
-        tasks.spawn({
-            let stop = stop.clone();
-            async move {
-                stop_on_signal(&stop).await;
-                Ok(())
-            }
-        });
+        // Apart from the jobs: nobody waits for a signal that does not come.
+        let mut signals = JoinSet::new();
+        let on_signal = stop.clone();
+        signals.spawn(async move { stop_on_signal(&on_signal).await });
         await_all(tasks, &stop).await
     });
     runtime.shutdown_background();
@@ -128,8 +125,9 @@ impl Work {
         Ok(tasks)
     }
 
+    /// By the clean topic: pipelines may share their raw events, but never what they write.
     fn group(&self, job: Job) -> String {
-        format!("sluicebox-{}-{}", self.config.topics.raw, job.name())
+        format!("sluicebox-{}-{}", self.config.topics.clean, job.name())
     }
 
     fn clean(&self, stop: &CancellationToken) -> anyhow::Result<()> {

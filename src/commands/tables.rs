@@ -1,6 +1,6 @@
 //! What the pipeline writes to: its topics and its warehouse tables, as the configuration names them.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::broker::TopicSpec;
 use crate::config::Config;
@@ -31,23 +31,24 @@ pub(super) fn topics(config: &Config, pipeline: &Pipeline) -> Vec<TopicSpec> {
         replication: i32::from(config.topics.replication),
         settings,
     };
+    // Records carry the raw events' own times, so a shorter retention would delete what is late but still accepted.
+    let retention = ("retention.ms", (41_u64 * 24 * 3600 * 1000).to_string());
+    let rejected = vec![
+        ("max.message.bytes", REJECTED_BYTES.to_string()),
+        retention.clone(),
+    ];
     let mut topics = vec![
         spec(&config.topics.raw, Vec::new()),
-        spec(&config.topics.clean, Vec::new()),
-        spec(
-            &config.topics.rejected,
-            vec![("max.message.bytes", REJECTED_BYTES.to_string())],
-        ),
+        spec(&config.topics.clean, vec![retention]),
+        spec(&config.topics.rejected, rejected),
     ];
-    // What has left the state leaves the topic by time; 41 days are a day more than the longest `keep`.
-    let retention = (41_u64 * 24 * 3600 * 1000).to_string();
-    topics.extend(pipeline.gold.iter().map(|table| {
-        let settings = vec![
-            ("cleanup.policy", "compact,delete".to_owned()),
-            ("retention.ms", retention.clone()),
-        ];
-        spec(&table.name, settings)
-    }));
+    // Compacted only: a key whose state left the topic by time would be counted from zero after a restart.
+    topics.extend(
+        pipeline
+            .gold
+            .iter()
+            .map(|table| spec(&table.name, vec![("cleanup.policy", "compact".to_owned())])),
+    );
     topics
 }
 
@@ -58,7 +59,18 @@ pub(super) fn targets(config: &Config, pipeline: &Pipeline) -> anyhow::Result<Ve
         &config.topics.clean,
         pipeline.clean.columns().to_vec(),
     )?];
+    let own = [
+        &config.topics.raw,
+        &config.topics.clean,
+        &config.topics.rejected,
+    ];
     for gold in &pipeline.gold {
+        if own.contains(&&gold.name) || gold.name.eq_ignore_ascii_case(&config.sink.clean_table) {
+            bail!(
+                "gold/{}.sql has the name of a topic or table that is taken\nhint: rename the file, or change [topics] or sink.clean_table",
+                gold.name
+            );
+        }
         let columns = gold.query.columns();
         let key: Vec<&str> = gold
             .query

@@ -8,7 +8,7 @@ use super::describe::Setting;
 use super::{Config, ConfigError, Properties, TopicsSection, WarehouseSection};
 
 /// Properties that decide whether an event is counted once, and are therefore ours.
-const OWN_PROPERTIES: [&str; 9] = [
+const OWN_PROPERTIES: [&str; 14] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
@@ -18,6 +18,11 @@ const OWN_PROPERTIES: [&str; 9] = [
     "enable.auto.offset.store",
     "enable.partition.eof",
     "isolation.level",
+    "auto.offset.reset",
+    "partitioner",
+    "partition.assignment.strategy",
+    "group.protocol",
+    "batch.size",
 ];
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -47,9 +47,11 @@ impl CleanBatches {
             for record in &records {
                 self.decoder.push(record.value()).map_err(|refusal| {
                     anyhow!(
-                        "{}[{partition}] {} is no event of this pipeline: {refusal}\nhint: only sluicebox may write to this topic; if clean_events.sql has changed its columns, use new topics",
+                        "{}[{partition}] {} is no event of this pipeline ({}, column {})\nhint: only sluicebox may write to this topic; if clean_events.sql has changed its columns, use new topics",
                         record.topic(),
-                        record.offset()
+                        record.offset(),
+                        refusal.reason.as_str(),
+                        refusal.column.as_deref().unwrap_or("-")
                     )
                 })?;
             }

@@ -12,5 +12,7 @@ mod batch;
 mod run;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use run::{Config, run};

@@ -1,11 +1,12 @@
 //! The loop of the gold job: poll a batch, merge it into the states, write the touched rows in one transaction with their
 //! positions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use arrow::array::RecordBatch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -97,7 +98,7 @@ impl<'a> GoldJob<'a> {
             }
             .into());
         }
-        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group), None)?;
+        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
         let consumer = GroupConsumer::join(kafka, &config.group, &config.clean, 0)?;
         let tables = (0..pipeline.gold.len())
             .map(|at| Table::new(pipeline, at))
@@ -201,7 +202,7 @@ fn rebalance(tables: &mut [Table], kafka: &Kafka, changes: Vec<Change>) -> anyho
             Change::Assigned(assignments) => {
                 for given in assignments {
                     for table in tables.iter_mut() {
-                        table.restore(kafka, given.partition)?;
+                        table.restore(kafka, given.partition, given.committed)?;
                     }
                 }
             }
@@ -238,32 +239,51 @@ fn commit_batch(
     let mut tries = 0;
     loop {
         producer.begin()?;
-        for (table, changes) in tables.iter_mut().zip(&updates) {
-            for change in changes {
-                table.send(producer, change)?;
-                let from = &by_partition[&change.partition].1;
-                for (row, detail) in &change.refused {
-                    send_refused(config, producer, from[*row], detail)?;
-                }
-            }
-        }
-        match producer.commit(&Commit {
-            positions: &positions,
-            consumer,
-        }) {
-            Ok(()) => break,
-            Err(error @ BrokerError::Aborted { .. }) if tries < MOST_TRIES => {
+        let written = write(config, producer, tables, &updates, &by_partition).and_then(|()| {
+            Ok(producer.commit(&Commit {
+                positions: &positions,
+                consumer,
+            })?)
+        });
+        let Err(error) = written else { break };
+        match error.downcast::<BrokerError>()? {
+            error @ BrokerError::Aborted { .. } if tries < MOST_TRIES => {
                 tries += 1;
                 warn!(%error, tries, "transaction aborted, trying again");
                 producer.abort()?;
             }
-            Err(error) => return Err(error.into()),
+            BrokerError::TooLarge { .. } => {
+                producer.abort()?;
+                bail!(
+                    "a gold row with its state is larger than its topic takes\nhint: raise max.message.bytes of the gold topics, or use an aggregate with a smaller state (approx_distinct rather than COUNT(DISTINCT))"
+                );
+            }
+            error => return Err(error.into()),
         }
     }
     for (table, changes) in tables.iter_mut().zip(&updates) {
         changes.iter().for_each(|change| table.apply(change));
     }
     Ok(updates)
+}
+
+fn write(
+    config: &Config,
+    producer: &TransactionalProducer,
+    tables: &mut [Table],
+    updates: &Updates,
+    by_partition: &BTreeMap<i32, (RecordBatch, Vec<&Record<'_>>)>,
+) -> anyhow::Result<()> {
+    for (table, changes) in tables.iter_mut().zip(updates) {
+        for change in changes {
+            table.send(producer, change)?;
+            let from = &by_partition[&change.partition].1;
+            for (row, reason) in &change.refused {
+                send_refused(config, producer, from[*row], reason)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The copy in rejected_events of an event that a gold query fails on; it stays in clean_events.

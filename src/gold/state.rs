@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::DataFusionError;
 
 use crate::sql::GoldQuery;
+use crate::sql::decode::Decoder;
 
 /// Version of what [`Update::header`] writes.
 const HEADER_VERSION: u8 = 1;
@@ -83,7 +84,7 @@ impl State {
         let merged = match self.old_states(&fresh)? {
             Some(old) => {
                 let keys = fresh.num_rows();
-                let merged = query.reduce(concat_batches(&self.schema, [&fresh, &old])?)?;
+                let merged = query.reduce(concat_batches(&self.schema, [&old, &fresh])?)?;
                 if merged.num_rows() != keys {
                     return Err(DataFusionError::Internal(format!(
                         "{keys} touched keys became {} states",
@@ -129,6 +130,29 @@ impl State {
         let length = usize::try_from(length).map_err(|_| BadState::Malformed)?;
         let (key, state) = rest.split_at_checked(length).ok_or(BadState::Malformed)?;
         self.put(key, state);
+        Ok(())
+    }
+
+    /// Forgets the key of a record, which `decoder` reads as its GROUP BY columns.
+    pub(crate) fn remove(
+        &mut self,
+        decoder: &mut Decoder,
+        key: Option<&[u8]>,
+    ) -> anyhow::Result<()> {
+        decoder.push(key)?;
+        let columns = decoder.finish()?;
+        let fields = self.schema.fields().iter();
+        let columns: Vec<ArrayRef> = columns
+            .columns()
+            .iter()
+            .zip(fields)
+            .map(|(column, field)| cast(column, field.data_type()))
+            .collect::<Result<_, _>>()?;
+        for key in &self.keys.convert_columns(&columns)? {
+            if let Some(state) = self.rows.remove(key.as_ref()) {
+                self.bytes -= key.as_ref().len() + state.len();
+            }
+        }
         Ok(())
     }
 
@@ -185,11 +209,11 @@ impl State {
             .iter()
             .map(|at| Arc::clone(results.column(*at)))
             .collect();
-        let mut cast = Vec::with_capacity(columns.len());
+        let mut exact = Vec::with_capacity(columns.len());
         for (column, field) in columns.iter().zip(self.schema.fields()) {
-            cast.push(arrow::compute::cast(column, field.data_type())?);
+            exact.push(cast(column, field.data_type())?);
         }
-        let emitted = self.keys.convert_columns(&cast)?;
+        let emitted = self.keys.convert_columns(&exact)?;
         if emitted.num_rows() == keys.num_rows() && emitted.iter().eq(keys.iter()) {
             return Ok(());
         }

@@ -11,12 +11,12 @@ use tracing::info;
 
 use super::state::{State, Update};
 use crate::broker::{
-    BrokerError, Headers, Kafka, NextOffset, Outgoing, Partition, TransactionalProducer,
-    read_changelog,
+    Headers, Kafka, NextOffset, Outgoing, Partition, TransactionalProducer, read_changelog,
 };
 use crate::rejected::{EVALUATION, Reason};
+use crate::sql::decode::Decoder;
 use crate::sql::encode::Encoder;
-use crate::sql::{GoldQuery, Pipeline};
+use crate::sql::{Column, GoldQuery, Pipeline};
 
 /// The header that carries a row's mergeable state.
 const STATE: &str = "sluicebox.state";
@@ -83,14 +83,26 @@ impl Table {
         self.states.remove(&partition);
     }
 
-    /// Reads the changelog partition to its end and takes its states.
-    pub(crate) fn restore(&mut self, kafka: &Kafka, partition: i32) -> anyhow::Result<()> {
+    /// Reads the changelog partition to its end and takes its states. States without a committed position would be counted
+    /// on top of once more.
+    pub(crate) fn restore(
+        &mut self,
+        kafka: &Kafka,
+        partition: i32,
+        committed: Option<NextOffset>,
+    ) -> anyhow::Result<()> {
         let query = &self.pipeline.gold[self.at].query;
         let mut state = State::new(query)?;
         let at = Partition {
             topic: self.name().to_owned(),
             number: partition,
         };
+        let key_columns: Vec<Column> = query
+            .key()
+            .iter()
+            .map(|at| query.columns()[*at].clone())
+            .collect();
+        let mut keys = Decoder::new(&key_columns);
         let mut records = 0_u64;
         read_changelog(kafka, &at, |change| {
             records += 1;
@@ -98,7 +110,8 @@ impl Table {
                 info!(partition = %at, records, keys = state.len(), "restoring");
             }
             if change.is_tombstone() {
-                return Err(anyhow!("{at} {}: a deleted row has no state to go on from", change.offset()));
+                // The row is gone, so its key begins anew.
+                return state.remove(&mut keys, change.key()).with_context(|| format!("{at} {}", change.offset()));
             }
             let header = change.header(STATE).ok_or_else(|| anyhow!("{at} {}: no header `{STATE}`", change.offset()))?;
             state.restore(header).map_err(|error| {
@@ -110,6 +123,12 @@ impl Table {
             })
         })
         .with_context(|| format!("restoring {at}"))?;
+        if committed.is_none() && records > 0 {
+            return Err(anyhow!(
+                "{at} has rows, but the group has no committed position to go on from\nhint: the group was deleted, or was idle for longer than the brokers keep positions; to count everything anew, give gold/{}.sql a new name",
+                at.topic
+            ));
+        }
         info!(partition = %at, records, keys = state.len(), bytes = state.bytes(), "restored");
         self.states.insert(partition, state);
         Ok(())
@@ -132,7 +151,7 @@ impl Table {
             Err(error) => error,
         };
         let mut refused = Vec::new();
-        self.find_failing(clean, 0, &mut refused);
+        self.find_failing(state, clean, 0, &mut refused);
         if refused.is_empty() {
             return Err(error).with_context(|| format!("merging into {}", self.name()));
         }
@@ -148,9 +167,15 @@ impl Table {
         })
     }
 
-    /// Halves the rows until those stand alone that the query fails on.
-    fn find_failing(&self, clean: &RecordBatch, first: usize, found: &mut Vec<(usize, Reason)>) {
-        let Err(error) = self.query().partial(clean) else {
+    /// Halves the rows until those stand alone that the query fails on, each merged into what is kept of its key.
+    fn find_failing(
+        &self,
+        state: &State,
+        clean: &RecordBatch,
+        first: usize,
+        found: &mut Vec<(usize, Reason)>,
+    ) {
+        let Err(error) = state.merge(self.query(), clean) else {
             return;
         };
         let rows = clean.num_rows();
@@ -168,8 +193,8 @@ impl Table {
             return;
         }
         let half = rows / 2;
-        self.find_failing(&clean.slice(0, half), first, found);
-        self.find_failing(&clean.slice(half, rows - half), first + half, found);
+        self.find_failing(state, &clean.slice(0, half), first, found);
+        self.find_failing(state, &clean.slice(half, rows - half), first + half, found);
     }
 
     /// The update's transaction is committed.
@@ -197,21 +222,19 @@ impl Table {
         let mut state = Vec::new();
         for row in 0..merged.update.len() {
             merged.update.header(row, &mut state);
-            producer
-                .send(Outgoing {
-                    topic: &gold.name,
-                    partition: Some(merged.partition),
-                    key: Some(keys.row(row)),
-                    value: Some(rows.row(row)),
-                    timestamp_ms: if newest.is_valid(row) {
-                        newest.value(row).div_euclid(1000)
-                    } else {
-                        0
-                    },
-                    headers: Headers::default().with(STATE, Some(&state)),
-                    tag: row,
-                })
-                .map_err(|error| too_large(error, &gold.name))?;
+            producer.send(Outgoing {
+                topic: &gold.name,
+                partition: Some(merged.partition),
+                key: Some(keys.row(row)),
+                value: Some(rows.row(row)),
+                timestamp_ms: if newest.is_valid(row) {
+                    newest.value(row).div_euclid(1000)
+                } else {
+                    0
+                },
+                headers: Headers::default().with(STATE, Some(&state)),
+                tag: row,
+            })?;
         }
         Ok(())
     }
@@ -234,16 +257,6 @@ fn keyed(query: &GoldQuery, results: &RecordBatch) -> anyhow::Result<RecordBatch
         .collect();
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
-}
-
-/// A row that its topic does not take stops the table: dropping it would lose its key's history.
-fn too_large(error: BrokerError, topic: &str) -> anyhow::Error {
-    match error {
-        BrokerError::TooLarge { .. } => anyhow!(
-            "a row of gold/{topic}.sql with its state is larger than topic {topic} takes\nhint: raise max.message.bytes of the topic, or use an aggregate with a smaller state (approx_distinct rather than COUNT(DISTINCT))"
-        ),
-        other => other.into(),
-    }
 }
 
 /// The position after the last record of each partition.

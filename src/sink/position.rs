@@ -64,7 +64,7 @@ impl StartError {
             ),
             Self::Recreated { at, .. } => {
                 format!(
-                    "if {} was created anew on purpose, delete its rows from the control table",
+                    "if {} was created anew on purpose, delete its rows from the control table and empty its table, whose rows carry the old offsets as versions",
                     at.topic
                 )
             }

@@ -87,7 +87,9 @@ pub fn run(
     }
     // A load that failed before is done first; then what was read behind it.
     flush(&mut sink, reader, runtime, report)?;
-    drain(&mut sink, reader)?;
+    if let Err(error) = drain(&mut sink, reader) {
+        warn!(%error, "what was written last is not read any more, the next start does");
+    }
     Ok(flush(&mut sink, reader, runtime, report)?)
 }
 
@@ -101,12 +103,15 @@ fn read(sink: &mut Sink, reader: &PartitionReader) -> Result<(), RunError> {
     })
 }
 
-/// Reads on to where the topics end now, so that what the other jobs wrote before they ended is loaded too; not for long,
-/// since the next start goes on from here anyway.
+/// Reads on to where the topics end now, so that what the other jobs wrote before they ended is loaded too; not for long and
+/// no more than one load takes, since the next start goes on from here anyway.
 fn drain(sink: &mut Sink, reader: &PartitionReader) -> Result<(), RunError> {
     let deadline = Instant::now() + LONGEST_DRAIN;
     let mut ends = Vec::new();
     for (at, _) in sink.read() {
+        if Instant::now() > deadline {
+            return Ok(());
+        }
         ends.push(reader.held(&at)?.high);
     }
     let behind = |sink: &Sink| {
@@ -115,7 +120,7 @@ fn drain(sink: &mut Sink, reader: &PartitionReader) -> Result<(), RunError> {
             .zip(&ends)
             .any(|((_, position), end)| position < end)
     };
-    while behind(sink) && Instant::now() < deadline {
+    while behind(sink) && !sink.should_flush(Instant::now()) && Instant::now() < deadline {
         read(sink, reader)?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! clean_events.sql: raw columns in, clean columns and a verdict for each row out.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::Statement;
@@ -58,8 +60,8 @@ pub struct Verdicts {
 
 impl CleanQuery {
     /// Plans the text of clean_events.sql over the declared raw columns.
-    pub(super) fn plan(file: &Path, text: &str, raw: &[Column]) -> Result<Self, SqlError> {
-        let file = File::new(file, text, ACCEPTED);
+    pub(super) fn plan(path: &Path, text: &str, raw: &[Column]) -> Result<Self, SqlError> {
+        let file = File::new(path, text, ACCEPTED);
         let input = input_schema(raw);
         let table = Arc::new(BatchTable::new(Arc::clone(&input)));
         let planning = |error: DataFusionError| file.planning(&error);
@@ -81,14 +83,49 @@ impl CleanQuery {
                 .map(|column| Field::new(&column.name, column.sql_type.arrow(), true))
                 .collect::<Vec<_>>(),
         ));
-        Ok(Self {
+        let query = Self {
             input,
             steps,
             columns,
             positions,
             reason,
             output,
-        })
+        };
+        if query.comes_of(reason, record::PROCESSING_TIME) {
+            return Err(SqlError::new(
+                path,
+                None,
+                format!(
+                    "`{REJECT_REASON}` depends on `{}`, which is another when the log is read again",
+                    record::PROCESSING_TIME
+                ),
+                "compare with `_timestamp`, the record's own time",
+            ));
+        }
+        Ok(query)
+    }
+
+    /// Whether a clean column depends on when it is computed.
+    pub(super) fn is_of_the_moment(&self, column: usize) -> bool {
+        self.comes_of(self.positions[column], record::PROCESSING_TIME)
+    }
+
+    /// Whether a column of the result is computed from a column of the input.
+    fn comes_of(&self, result: usize, input: &str) -> bool {
+        let mut wanted = HashSet::from([result]);
+        for step in self.steps.iter().rev() {
+            wanted = match step {
+                Step::Pick(columns) => wanted.into_iter().map(|at| columns[at]).collect(),
+                Step::Compute(expressions, _) => wanted
+                    .into_iter()
+                    .flat_map(|at| collect_columns(&expressions[at]))
+                    .map(|column| column.index())
+                    .collect(),
+            };
+        }
+        wanted
+            .into_iter()
+            .any(|at| self.input.field(at).name() == input)
     }
 
     /// The columns that a batch must have: the declared ones, then those of [`record`].

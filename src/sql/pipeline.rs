@@ -59,13 +59,8 @@ impl Pipeline {
         let raw = raw_columns(&raw_file, &read(&raw_file)?)?;
         let clean_file = folder.join("clean_events.sql");
         let clean = CleanQuery::plan(&clean_file, &read(&clean_file)?, &raw)?;
-        let key = position(&clean_file, clean.columns(), settings.key, "clean.key")?;
-        let event_id = position(
-            &clean_file,
-            clean.columns(),
-            settings.event_id,
-            "clean.event_id",
-        )?;
+        let key = position(&clean_file, &clean, settings.key, "clean.key")?;
+        let event_id = position(&clean_file, &clean, settings.event_id, "clean.event_id")?;
         let mut gold = Vec::new();
         for file in gold_files(&folder.join("gold"))? {
             let name = file
@@ -134,7 +129,8 @@ fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-fn position(file: &Path, columns: &[Column], name: &str, setting: &str) -> Result<usize, SqlError> {
+fn position(file: &Path, clean: &CleanQuery, name: &str, setting: &str) -> Result<usize, SqlError> {
+    let columns = clean.columns();
     let found = columns.iter().position(|column| column.name == name);
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let hint = format!(
@@ -142,6 +138,10 @@ fn position(file: &Path, columns: &[Column], name: &str, setting: &str) -> Resul
         names.join(", ")
     );
     match found {
+        Some(at) if clean.is_of_the_moment(at) => {
+            let message = format!("{setting} is `{name}`, which depends on the time of processing");
+            Err(SqlError::new(file, None, message, hint))
+        }
         Some(at) if columns[at].sql_type == SqlType::Varchar => Ok(at),
         Some(at) => {
             let message = format!(

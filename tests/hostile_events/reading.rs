@@ -95,7 +95,7 @@ fn each_hostile_event_is_judged_as_decided_and_the_batch_goes_on() {
     service.wait_ready();
     let clean_count = i64::try_from(cases.len() - refused).unwrap();
     let silver = "SELECT COUNT(*) FROM KAFKA_EVENTS_SILVER";
-    service.wait_for("the rows", LIMIT, || {
+    service.wait_for("the rows", LIMIT, |_| {
         deployment.number(silver) == clean_count
     });
     assert!(service.terminate().success());

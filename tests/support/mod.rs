@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod books;
 pub(crate) mod deployment;
 pub(crate) mod kafka;
 pub(crate) mod oracle;

@@ -55,11 +55,11 @@ impl Running {
         &mut self,
         what: &str,
         limit: Duration,
-        mut condition: impl FnMut() -> bool,
+        mut condition: impl FnMut(&Self) -> bool,
     ) {
         let met = wait_until(limit, || {
             self.assert_running();
-            condition()
+            condition(self)
         });
         assert!(met, "{what}: not within {limit:?}\n{}", self.log());
     }
@@ -75,6 +75,13 @@ impl Running {
         let mut page = String::new();
         stream.read_to_string(&mut page).ok()?;
         Some(page)
+    }
+
+    /// A number on its metrics page, by its name and labels as they stand there; 0 while it is missing.
+    pub(crate) fn metric(&self, series: &str) -> u64 {
+        let page = self.page("/metrics").unwrap_or_default();
+        let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        page.lines().find_map(value).unwrap_or_default()
     }
 
     /// Asks it to end by SIGTERM and waits for that.

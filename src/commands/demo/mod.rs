@@ -68,11 +68,10 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = CancellationToken::new();
     let mut helpers: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let ended = stop.clone();
-    helpers.spawn(async move {
-        stop_on_signal(&ended).await;
-        Ok(())
-    });
+    // Apart from what is waited for: nobody waits for a signal that does not come.
+    let mut signals = JoinSet::new();
+    let on_signal = stop.clone();
+    signals.spawn(async move { stop_on_signal(&on_signal).await });
 
     let mut picture = Picture::new(args.duration);
     picture.say("starting a Kafka cluster inside this process");
@@ -137,9 +136,8 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     jobs_stop.cancel();
     jobs.await?;
     ending::print(&work, &client, &views, sent).await?;
-    stop.cancel();
     warehouse_stop.cancel();
-    await_all(helpers, &stop).await
+    await_all(helpers, &warehouse_stop).await
 }
 
 /// What the picture is drawn from.

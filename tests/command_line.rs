@@ -137,7 +137,7 @@ fn the_configuration_in_force_shows_sources_and_no_secrets() {
     );
     for (key, source) in [
         ("flush_interval", "sluicebox.toml"),
-        ("flush_rows", "--set"),
+        ("flush_rows", "# flag"),
         ("clean_table", "SLUICEBOX_SINK__CLEAN_TABLE"),
         (
             "private_key_passphrase ",

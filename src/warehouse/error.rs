@@ -120,7 +120,9 @@ impl Error {
                 Some("check warehouse.account and warehouse.url, the network and the service's status".into())
             }
             Self::Unauthorized { identity, .. } => Some(sign_in_hint(identity)),
-            Self::Rejected { code, .. } => rejection_hint(code).map(Into::into),
+            Self::Rejected { code, message, .. } => {
+                rejection_hint(child_code(message).unwrap_or(code)).map(Into::into)
+            }
             Self::Misconfigured { hint, .. } => Some(hint.clone()),
             Self::StillRunning { .. } => {
                 Some("look the handle up in the query history; raise warehouse.statement_timeout if it is right".into())
@@ -144,6 +146,23 @@ fn sign_in_hint(identity: &Identity) -> String {
          ALTER USER {user} SET RSA_PUBLIC_KEY='{public_key}'); account {account} or user {user} is wrong \
          (the user's login name counts); this machine's clock is off"
     )
+}
+
+/// How the message of a request of several statements begins when one of them has failed.
+const SEVERAL_FAILED: &str =
+    "JavaScript execution error: Uncaught Execution of multiple statements failed on statement";
+
+/// The code of the statement that failed among several: the server gives the code of the whole request alone.
+fn child_code(message: &str) -> Option<&'static str> {
+    if !message.ends_with(" in SYSTEM$MULTISTMT") {
+        return None;
+    }
+    if message.contains("Insufficient privileges") {
+        return Some("003001");
+    }
+    message
+        .contains("does not exist or not authorized")
+        .then_some("002003")
 }
 
 /// The remedy for a code of the SQL API.
@@ -176,7 +195,12 @@ fn rejection_hint(code: &str) -> Option<&'static str> {
 
 /// A server's message on one line, not endless.
 pub(super) fn one_line(message: &str) -> String {
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Of several statements the failed one is quoted whole, and why it failed comes after that.
+    let cause = message
+        .strip_prefix(SEVERAL_FAILED)
+        .and_then(|rest| rest.rsplit_once(").\n"))
+        .map_or(message, |(_, cause)| cause);
+    let line = cause.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,

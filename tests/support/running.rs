@@ -86,9 +86,19 @@ impl Running {
 
     /// Asks it to end by SIGTERM and waits for that.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.end("TERM")
+    }
+
+    /// Asks it to end as Ctrl-C does and waits for that.
+    pub(crate) fn interrupt(&mut self) -> ExitStatus {
+        self.end("INT")
+    }
+
+    fn end(&mut self, signal: &str) -> ExitStatus {
         let asked = Instant::now();
         let killed = Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\"", &self.process.id().to_string()])
+            .args(["-c", "kill -\"$0\" \"$1\"", signal])
+            .arg(self.process.id().to_string())
             .status();
         assert!(killed.is_ok_and(|status| status.success()));
         let mut ended = None;
@@ -98,7 +108,7 @@ impl Running {
         });
         assert!(
             in_time,
-            "still there {:?} after SIGTERM\n{}",
+            "still there {:?} after the signal\n{}",
             asked.elapsed(),
             self.log()
         );

@@ -1,6 +1,5 @@
 //! Tokens that the warehouse refuses, and secrets that nobody gets to see.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -61,8 +60,7 @@ fn a_foreign_an_expired_and_a_misdirected_token_are_refused() {
     let deployment = Deployment::new("tokens", &Pipeline::customer_metrics());
     let url = setting(&deployment, "warehouse.url");
     let account = setting(&deployment, "warehouse.account");
-    let key = setting(&deployment, "warehouse.private_key_file");
-    let registered = KeyPair::read(Path::new(&key), None).unwrap();
+    let registered = deployment.key();
     let stranger = KeyPair::generate(2048).unwrap();
     let now = Duration::ZERO;
     let (status, _) = answer(&url, &token(&registered, &account, now));
@@ -158,8 +156,7 @@ fn no_key_token_or_payload_is_ever_printed() {
         "{printed}"
     );
 
-    let key = setting(&deployment, "warehouse.private_key_file");
-    let registered = KeyPair::read(Path::new(&key), None).unwrap();
+    let registered = deployment.key();
     let private = [&registered, &stranger].map(|pair| STANDARD.encode(pair.reveal().as_bytes()));
     let s3_secret = mock_warehouse::Config::new("any").s3_secret_key;
     let secrets = [

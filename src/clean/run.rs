@@ -348,7 +348,7 @@ fn report(status: &Status, records: &[Record<'_>], cleaned: &Cleaned, took: Dura
         clean = total.clean,
         rejected = ?reasons,
         duplicates = total.duplicate,
-        ms = took.as_millis(),
+        ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "batch cleaned"
     );
     status.cleaned(&ledger, &reasons, took);

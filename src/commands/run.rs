@@ -178,7 +178,7 @@ impl Work {
                     tables = ?flushed.tables,
                     rows = flushed.rows,
                     files = flushed.files,
-                    ms = flushed.took.as_millis(),
+                    ms = u64::try_from(flushed.took.as_millis()).unwrap_or(u64::MAX),
                     "rows loaded"
                 );
                 let rows = u64::try_from(flushed.rows).unwrap_or(u64::MAX);

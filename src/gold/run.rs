@@ -176,7 +176,7 @@ impl<'a> GoldJob<'a> {
                 rejected,
                 rows,
                 keys,
-                ms = took.as_millis(),
+                ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 "batch counted"
             );
             status.aggregated(table.name(), totals, took);

@@ -278,7 +278,7 @@ impl Sink {
         info!(
             rows = flushed.rows,
             files = flushed.files,
-            elapsed_ms = took.as_millis(),
+            elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "load committed"
         );
         Ok(Some(flushed))

@@ -59,7 +59,7 @@ impl<D: Iterator<Item = Duration>> Retries<D> {
         let cause = iter::successors(failure.source(), |&cause| cause.source())
             .last()
             .map(ToString::to_string);
-        warn!(error = %failure, cause, delay_ms = delay.as_millis(), "warehouse call failed, trying again");
+        warn!(error = %failure, cause, delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "warehouse call failed, trying again");
         Ok(delay)
     }
 }

@@ -65,6 +65,11 @@ impl Deployment {
         deployment
     }
 
+    /// The key that the service signs in with.
+    pub(crate) fn key(&self) -> KeyPair {
+        KeyPair::read(&self.folder.path().join("rsa_key.p8"), None).expect("it was written")
+    }
+
     /// `sluicebox` with these arguments, its configuration and its secrets.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluicebox"));

@@ -5,21 +5,28 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use serde::{Deserialize, Serialize};
 
 use super::error::BrokerError;
 
 /// Longest wait for a broker's answer to a single question.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The [kafka] section.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// The `[kafka]` section.
+#[derive(Clone, Default)]
 pub struct Config {
     /// `host:port` of one or more brokers, separated by commas.
     pub bootstrap_servers: String,
     /// Anything that librdkafka understands, e.g. `"security.protocol" = "SASL_SSL"`; wins over what the service sets.
     pub properties: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Config {
+    /// Without the properties, among which are passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the brokers are and how to talk to them.

@@ -95,13 +95,11 @@ impl Kafka {
             );
             match consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => records.push(Record::from(&message)),
-                // Only this event moves the position over control records and aborted ones.
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    let position = position(&consumer, topic, partition);
-                    left.retain(|left, end| *left != partition || position < *end);
-                }
+                // Only this event moves the position over control records and aborted ones; sometimes a moment later.
+                Some(Err(KafkaError::PartitionEOF(_))) | None => left.retain(|partition, end| {
+                    position(&consumer, topic, *partition).is_none_or(|position| position < *end)
+                }),
                 Some(Err(error)) => panic!("reading {topic}: {error}"),
-                None => {}
             }
         }
         records.sort_by_key(|record| (record.partition, record.offset));
@@ -168,14 +166,15 @@ fn send(producer: &BaseProducer<Failures>, topic: &str, message: &Message) {
     }
 }
 
-fn position(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+/// None before the first record or end of the partition.
+fn position(consumer: &BaseConsumer, topic: &str, partition: i32) -> Option<i64> {
     let positions = consumer.position().expect("the consumer has an assignment");
     match positions
         .find_partition(topic, partition)
         .map(|found| found.offset())
     {
-        Some(Offset::Offset(position)) => position,
-        other => panic!("{topic} has no position in partition {partition} but {other:?}"),
+        Some(Offset::Offset(position)) => Some(position),
+        _ => None,
     }
 }
 

@@ -74,6 +74,17 @@ impl Admin {
             .filter(|partitions| *partitions > 0))
     }
 
+    /// Number of the partitions of a topic that has to be there.
+    ///
+    /// # Errors
+    /// No broker, or no such topic.
+    pub fn require(&self, topic: &str) -> Result<usize, BrokerError> {
+        let missing = || BrokerError::MissingTopic {
+            topic: topic.to_owned(),
+        };
+        self.partitions(topic)?.ok_or_else(missing)
+    }
+
     /// Makes a topic unless it is there, and waits until its partitions have leaders.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::client::{CALL_TIMEOUT, Kafka};
 use super::error::BrokerError;
-use super::position::{NextOffset, Partition};
+use super::position::NextOffset;
 
 /// Most bytes of values in one poll: a batch is cut by them too, since its columns hold at most 2 GiB.
 pub(super) const MOST_BYTES: usize = 64 << 20;
@@ -62,6 +62,19 @@ impl Record<'_> {
             .flat_map(|headers| headers.iter())
             .map(|header| (header.key, header.value))
     }
+}
+
+/// Where in the data a batch is, for errors: how many records, and the first.
+pub(crate) fn place_of(records: &[Record<'_>]) -> String {
+    let first = records.first().map(|first| {
+        format!(
+            " from {}[{}] {}",
+            first.topic(),
+            first.partition(),
+            first.offset()
+        )
+    });
+    format!("{} records{}", records.len(), first.unwrap_or_default())
 }
 
 /// A partition that was given to this member, and where its work begins.
@@ -321,22 +334,6 @@ impl GroupConsumer {
         })
     }
 
-    /// The newest offset of each assigned partition, as far as librdkafka has heard; for lag.
-    ///
-    /// # Errors
-    /// When the broker does not answer in time.
-    pub fn end(&self, partition: i32) -> Result<NextOffset, BrokerError> {
-        let (_, end) = self
-            .consumer
-            .fetch_watermarks(&self.topic, partition, Duration::from_secs(2))
-            .map_err(|source| BrokerError::Unavailable {
-                servers: self.servers.clone(),
-                call: "watermarks",
-                source,
-            })?;
-        Ok(NextOffset::at(end))
-    }
-
     /// What a transaction needs to know about this member (KIP-447).
     pub(super) fn group(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
@@ -345,14 +342,6 @@ impl GroupConsumer {
     /// The topic that is read.
     pub fn topic(&self) -> &str {
         &self.topic
-    }
-
-    /// A partition of the topic.
-    pub fn partition(&self, number: i32) -> Partition {
-        Partition {
-            topic: self.topic.clone(),
-            number,
-        }
     }
 
     fn seek(&self, partition: i32, offset: i64) -> Result<(), BrokerError> {

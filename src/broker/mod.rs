@@ -14,6 +14,7 @@ pub(crate) mod reader;
 pub use admin::{Admin, TopicOutcome, TopicSpec};
 pub(crate) use changelog::read_changelog;
 pub use client::{Config, Kafka};
+pub(crate) use consumer::place_of;
 pub use consumer::{Assignment, Change, GroupConsumer, Record};
 pub use error::BrokerError;
 pub use position::{NextOffset, Partition};

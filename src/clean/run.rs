@@ -12,7 +12,7 @@ use super::batch::{Cleaned, Cleaner, Fate};
 use super::duplicates::Bounds;
 use crate::broker::{
     Admin, BrokerError, Change, Commit, GroupConsumer, Kafka, NextOffset, Outgoing, Record,
-    TransactionalProducer,
+    TransactionalProducer, place_of,
 };
 use crate::rejected::{copied, headers};
 use crate::sql::Pipeline;
@@ -76,12 +76,7 @@ impl<'a> CleanJob<'a> {
     fn start(config: &'a Config, kafka: &Kafka, pipeline: Arc<Pipeline>) -> anyhow::Result<Self> {
         let admin = Admin::connect(kafka)?;
         for topic in [&config.clean, &config.rejected] {
-            if admin.partitions(topic)?.is_none() {
-                return Err(BrokerError::MissingTopic {
-                    topic: topic.clone(),
-                }
-                .into());
-            }
+            admin.require(topic)?;
         }
         let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
         let consumer =
@@ -112,14 +107,6 @@ impl<'a> CleanJob<'a> {
             return Ok(());
         }
         let started = Instant::now();
-        let first = &records[0];
-        let place = format!(
-            "cleaning {} records from {}[{}] {}",
-            records.len(),
-            first.topic(),
-            first.partition(),
-            first.offset()
-        );
         let cleaned = commit_batch(
             self.config,
             &self.consumer,
@@ -128,7 +115,7 @@ impl<'a> CleanJob<'a> {
             &records,
             &self.committed,
         )
-        .context(place)?;
+        .with_context(|| format!("cleaning {}", place_of(&records)))?;
         report(status, &records, &cleaned, started.elapsed());
         Ok(())
     }

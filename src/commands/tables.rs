@@ -6,7 +6,7 @@ use crate::broker::TopicSpec;
 use crate::config::Config;
 use crate::sink::load::Objects;
 use crate::sink::stage::Stage;
-use crate::sink::table::{Kind, TargetTable};
+use crate::sink::table::{Kind, TargetTable, VERSION_COLUMN, warehouse_name};
 use crate::sink::{Limits, Sink, control::ControlTable};
 use crate::sql::{Pipeline, SqlType};
 use crate::warehouse::setup::{TableContract, check_declared, declared_tables};
@@ -16,8 +16,6 @@ use crate::warehouse::{self, Client};
 const CONTROL: &str = "SLUICEBOX_CONTROL";
 /// The file format of the staged files; the pipeline's scripts declare it.
 const FILE_FORMAT: &str = "SLUICEBOX_PARQUET";
-/// The technical column of an upserted table.
-const VERSION: &str = "SLUICEBOX_VERSION";
 
 /// The largest raw record that a topic of ours takes, twice that and 64 KiB for rejected_events.
 const RAW_BYTES: usize = 1_048_588;
@@ -94,9 +92,9 @@ pub(super) fn contracts(tables: &[TargetTable]) -> Vec<TableContract> {
         let columns = table
             .columns()
             .iter()
-            .map(|column| (column.name.to_uppercase(), column.sql_type.warehouse()));
+            .map(|column| (warehouse_name(column), column.sql_type.warehouse()));
         let version = matches!(table.kind(), Kind::Upsert { .. })
-            .then(|| (VERSION.to_owned(), SqlType::BigInt.warehouse()));
+            .then(|| (VERSION_COLUMN.to_owned(), SqlType::BigInt.warehouse()));
         TableContract {
             name: table.name().to_owned(),
             columns: columns.chain(version).collect(),

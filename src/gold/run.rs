@@ -14,7 +14,7 @@ use super::batch::CleanBatches;
 use super::table::{Merged, Table, positions};
 use crate::broker::{
     Admin, BrokerError, Change, Commit, GroupConsumer, Kafka, Outgoing, Record,
-    TransactionalProducer,
+    TransactionalProducer, place_of,
 };
 use crate::rejected::{Reason, headers};
 use crate::sql::Pipeline;
@@ -80,10 +80,7 @@ impl<'a> GoldJob<'a> {
         let inputs = admin.partitions(&config.clean)?;
         for table in &pipeline.gold {
             let topic = &table.name;
-            let outputs = admin.partitions(topic)?;
-            let outputs = outputs.ok_or_else(|| BrokerError::MissingTopic {
-                topic: topic.clone(),
-            })?;
+            let outputs = admin.require(topic)?;
             if inputs.is_some_and(|inputs| inputs != outputs) {
                 anyhow::bail!(
                     "topic {topic} has {outputs} partitions and {} has {}\nhint: a key's rows and its events share a partition number, so give both topics the same number",
@@ -92,12 +89,7 @@ impl<'a> GoldJob<'a> {
                 );
             }
         }
-        if admin.partitions(&config.rejected)?.is_none() {
-            return Err(BrokerError::MissingTopic {
-                topic: config.rejected.clone(),
-            }
-            .into());
-        }
+        admin.require(&config.rejected)?;
         let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
         let consumer = GroupConsumer::join(kafka, &config.group, &config.clean, 0)?;
         let tables = (0..pipeline.gold.len())
@@ -137,14 +129,6 @@ impl<'a> GoldJob<'a> {
             return Ok(());
         }
         let started = Instant::now();
-        let first = &records[0];
-        let place = format!(
-            "counting {} records from {}[{}] {}",
-            records.len(),
-            first.topic(),
-            first.partition(),
-            first.offset()
-        );
         let updates = commit_batch(
             self.config,
             &self.consumer,
@@ -153,7 +137,7 @@ impl<'a> GoldJob<'a> {
             &mut self.tables,
             &records,
         )
-        .context(place)?;
+        .with_context(|| format!("counting {}", place_of(&records)))?;
         self.report(status, records.len(), &updates, started.elapsed());
         Ok(())
     }

@@ -170,16 +170,6 @@ impl TargetTable {
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
-
-    /// The names, in the warehouse, of all columns that the table must have.
-    pub fn warehouse_columns(&self) -> Vec<String> {
-        let version = matches!(self.kind, Kind::Upsert { .. }).then(|| VERSION_COLUMN.to_owned());
-        self.columns
-            .iter()
-            .map(warehouse_name)
-            .chain(version)
-            .collect()
-    }
 }
 
 /// What the warehouse calls a column.

@@ -4,6 +4,7 @@ pub mod broker;
 pub mod clean;
 pub mod commands;
 pub mod config;
+pub mod crash;
 pub mod generate;
 pub mod gold;
 pub mod keys;

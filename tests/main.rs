@@ -15,5 +15,6 @@ mod own_pipeline;
 mod restarts;
 mod service;
 mod support;
+mod topic_identity;
 mod warehouse_refusals;
 mod whole_path;

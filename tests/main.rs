@@ -16,5 +16,6 @@ mod restarts;
 mod restore;
 mod service;
 mod support;
+mod topic_identity;
 mod warehouse_refusals;
 mod whole_path;

@@ -72,14 +72,14 @@ pub(crate) struct Session {
 
 /// What a job does with what the loop brings.
 pub(crate) trait Work {
-    /// Looks at the topics before a member joins.
+    /// Looks at the topics before a member joins, and begins with nothing in hand.
     fn check(&mut self, admin: &Admin) -> anyhow::Result<()>;
 
     /// Partitions that are this member's from now on.
     fn assigned(&mut self, given: &[Assignment]) -> anyhow::Result<()>;
 
     /// Partitions that are not this member's any more: whatever is kept of them is dropped.
-    fn revoked(&mut self, partitions: &[i32]);
+    fn revoked(&mut self, partitions: &[i32]) -> anyhow::Result<()>;
 
     /// Goes on with restoring for about `budget`; answers with the partitions that can be read from now on.
     fn restore(&mut self, budget: Duration) -> anyhow::Result<Vec<i32>>;
@@ -259,7 +259,7 @@ impl Worker<'_> {
         match change {
             Change::Revoked(partitions) => {
                 info!(?partitions, "partitions revoked");
-                work.revoked(&partitions);
+                work.revoked(&partitions)?;
                 for partition in &partitions {
                     self.assigned.remove(partition);
                     self.restoring.remove(partition);
@@ -313,7 +313,12 @@ impl Worker<'_> {
 
     fn drop_all(&mut self, work: &mut impl Work) {
         let partitions: Vec<i32> = std::mem::take(&mut self.assigned).into_iter().collect();
-        work.revoked(&partitions);
+        if let Err(error) = work.revoked(&partitions) {
+            debug!(
+                error = format!("{error:#}"),
+                "a restore was not ended cleanly"
+            );
+        }
         self.restoring.clear();
     }
 

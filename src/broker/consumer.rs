@@ -105,7 +105,7 @@ pub struct Reading<'a> {
 
 /// What a poll brought. The changes come first: records are only of partitions that are still this member's.
 #[derive(Default)]
-pub struct Polled<'a> {
+pub struct Batch<'a> {
     /// What rebalances did, in order.
     pub changes: Vec<Change>,
     /// In the order of their partitions.
@@ -170,7 +170,7 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// What the consumer cannot get over by itself.
-    pub fn poll(&self, most: usize, wait: Duration) -> Result<Polled<'_>, BrokerError> {
+    pub fn poll(&self, most: usize, wait: Duration) -> Result<Batch<'_>, BrokerError> {
         let deadline = Instant::now() + wait;
         let mut records = Vec::new();
         let mut bytes = 0;
@@ -201,7 +201,7 @@ impl GroupConsumer {
             .copied()
             .collect();
         records.retain(|record| !gone.contains(&record.partition()));
-        Ok(Polled { changes, records })
+        Ok(Batch { changes, records })
     }
 
     /// Finds out where the work on new partitions begins, and has them read from there once [`Self::resume`] says so.

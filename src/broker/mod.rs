@@ -16,11 +16,12 @@ mod rebalance;
 
 pub use admin::{Admin, TopicOutcome, TopicSpec};
 pub use assignment::Assignment;
-pub(crate) use changelog::read_changelog;
+pub(crate) use changelog::{Change as ChangelogRecord, ChangelogReader, Extent, Polled};
 pub use client::{Config, Kafka, Membership};
 pub(crate) use consumer::place_of;
-pub use consumer::{GroupConsumer, Polled, Reading, Record};
+pub use consumer::{Batch, GroupConsumer, Reading, Record};
 pub use error::{BrokerError, Remedy};
+pub(crate) use rdkafka::error::KafkaError;
 pub use identity::{Identity, NotAnIdentity};
 pub use position::{NextOffset, Partition};
 pub use producer::{Commit, Headers, Outgoing, TransactionalProducer};

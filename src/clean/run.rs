@@ -107,12 +107,13 @@ impl Work for CleanJob<'_> {
         Ok(())
     }
 
-    fn revoked(&mut self, partitions: &[i32]) {
+    fn revoked(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
         for partition in partitions {
             self.cleaner.forget(*partition);
             self.committed.remove(partition);
         }
         self.new.retain(|new| !partitions.contains(new));
+        Ok(())
     }
 
     fn restore(&mut self, _budget: Duration) -> anyhow::Result<Vec<i32>> {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::batch::CleanBatches;
+use super::restore::Restore;
 use super::table::{Merged, Table, positions};
 use crate::broker::{
     Admin, Assignment, BrokerError, Commit, Kafka, Outgoing, Record, TransactionalProducer,
@@ -65,13 +66,14 @@ pub fn run(
     let mut job = GoldJob {
         config,
         kafka,
+        pipeline,
+        restore: Restore::new(kafka, pipeline)?,
         status,
         thread: member.thread,
         batches: CleanBatches::new(pipeline.clean.columns()),
         tables: (0..pipeline.gold.len())
             .map(|at| Table::new(pipeline, at))
             .collect::<anyhow::Result<_>>()?,
-        new: Vec::new(),
     };
     worker::run(&seat, kafka, &mut job, status, stop)
 }
@@ -79,12 +81,12 @@ pub fn run(
 struct GoldJob<'a> {
     config: &'a Config,
     kafka: &'a Kafka,
+    pipeline: &'a Arc<Pipeline>,
     status: &'a Status,
     thread: usize,
+    restore: Restore,
     batches: CleanBatches,
     tables: Vec<Table>,
-    /// Assigned and not yet restored.
-    new: Vec<Assignment>,
 }
 
 /// What a batch changes: per table, then per partition.
@@ -105,31 +107,32 @@ impl Work for GoldJob<'_> {
             }
         }
         admin.require(&self.config.rejected)?;
+        // What an earlier session was about to restore is void.
+        self.restore = Restore::new(self.kafka, self.pipeline)?;
         Ok(())
     }
 
     fn assigned(&mut self, given: &[Assignment]) -> anyhow::Result<()> {
-        self.new.extend(given);
+        for given in given {
+            self.restore.begin(given.partition, given.committed)?;
+        }
         Ok(())
     }
 
-    fn revoked(&mut self, partitions: &[i32]) {
+    fn revoked(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
         for table in &mut self.tables {
             for partition in partitions {
                 table.drop_state(*partition);
             }
         }
-        self.new.retain(|new| !partitions.contains(&new.partition));
+        for partition in partitions {
+            self.restore.forget(*partition)?;
+        }
+        Ok(())
     }
 
-    fn restore(&mut self, _budget: Duration) -> anyhow::Result<Vec<i32>> {
-        let Some(next) = self.new.pop() else {
-            return Ok(Vec::new());
-        };
-        for table in &mut self.tables {
-            table.restore(self.kafka, next.partition, next.committed)?;
-        }
-        Ok(vec![next.partition])
+    fn restore(&mut self, budget: Duration) -> anyhow::Result<Vec<i32>> {
+        self.restore.advance(&mut self.tables, budget)
     }
 
     fn process(&mut self, session: &Session, records: &[Record<'_>]) -> anyhow::Result<()> {

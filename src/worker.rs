@@ -5,18 +5,18 @@
 //! it, and goes with them. Before its first session a worker gives up when no broker answers: that is a wrong setting. After
 //! it, it waits for the broker for as long as it takes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use metrics::counter;
+use metrics::{counter, gauge};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::broker::{
-    Admin, Assignment, BrokerError, Change, GroupConsumer, Identity, Kafka, Reading, Record,
-    Remedy, TransactionalProducer,
+    Admin, Assignment, BrokerError, Change, GroupConsumer, Identity, Kafka, NextOffset, Reading,
+    Record, Remedy, TransactionalProducer,
 };
 use crate::status::{Job, Stage, Status};
 
@@ -47,6 +47,8 @@ pub(crate) struct Seat {
     pub(crate) group: String,
     /// The topic that is read.
     pub(crate) topic: String,
+    /// The topics that hold what was made from it.
+    pub(crate) outputs: Vec<String>,
     /// Most records in a batch.
     pub(crate) batch_events: usize,
     /// Longest wait of a record for its batch to fill.
@@ -104,7 +106,7 @@ pub(crate) fn run(
         kafka,
         status,
         stop,
-        assigned: BTreeSet::new(),
+        assigned: BTreeMap::new(),
         restoring: BTreeSet::new(),
         lost: None,
         probed: Instant::now(),
@@ -182,7 +184,8 @@ struct Worker<'a> {
     kafka: &'a Kafka,
     status: &'a Status,
     stop: &'a CancellationToken,
-    assigned: BTreeSet<i32>,
+    /// The partitions that are this member's, each with the position that the group has committed.
+    assigned: BTreeMap<i32, i64>,
     restoring: BTreeSet<i32>,
     /// Since when the worker cannot get on, once that was said.
     lost: Option<Instant>,
@@ -208,6 +211,7 @@ impl Worker<'_> {
             member: &member,
             topic: &seat.topic,
             identity: &identity,
+            outputs: &seat.outputs,
             look_back: seat.look_back,
         };
         let consumer = GroupConsumer::join(self.kafka, &reading)?;
@@ -245,6 +249,17 @@ impl Worker<'_> {
         if !polled.records.is_empty() {
             work.process(session, &polled.records)?;
             self.fruitful = true;
+            for record in &polled.records {
+                // What is read again to be remembered lies before the committed position.
+                if let Some(committed) = self.assigned.get_mut(&record.partition()) {
+                    *committed = (*committed).max(NextOffset::after(record.offset()).get());
+                }
+            }
+        }
+        for (partition, end) in consumer.ends() {
+            if let Some(committed) = self.assigned.get(&partition) {
+                self.show_lag(partition, end - committed);
+            }
         }
         self.look_after(consumer);
         Ok(())
@@ -263,12 +278,16 @@ impl Worker<'_> {
                 for partition in &partitions {
                     self.assigned.remove(partition);
                     self.restoring.remove(partition);
+                    self.show_lag(*partition, 0);
                 }
             }
             Change::Assigned(partitions) => {
                 info!(?partitions, "partitions assigned");
                 let given = consumer.take_up(&partitions)?;
-                self.assigned.extend(&partitions);
+                for given in &given {
+                    let committed = given.committed.map_or(0, NextOffset::get);
+                    self.assigned.insert(given.partition, committed);
+                }
                 self.restoring.extend(&partitions);
                 work.assigned(&given)?;
                 if !partitions.is_empty() {
@@ -312,7 +331,7 @@ impl Worker<'_> {
     }
 
     fn drop_all(&mut self, work: &mut impl Work) {
-        let partitions: Vec<i32> = std::mem::take(&mut self.assigned).into_iter().collect();
+        let partitions: Vec<i32> = std::mem::take(&mut self.assigned).into_keys().collect();
         if let Err(error) = work.revoked(&partitions) {
             debug!(
                 error = format!("{error:#}"),
@@ -320,6 +339,13 @@ impl Worker<'_> {
             );
         }
         self.restoring.clear();
+    }
+
+    /// As `kafka-consumer-groups` counts it: from the committed position to the end of the log, markers included.
+    fn show_lag(&self, partition: i32, lag: i64) {
+        let job = self.seat.job.name();
+        gauge!("sluicebox_lag_records", "job" => job, "partition" => partition.to_string())
+            .set(f64::from(u32::try_from(lag.max(0)).unwrap_or(u32::MAX)));
     }
 
     /// One line when it begins.

@@ -20,7 +20,7 @@ pub(super) const MOST_BYTES: usize = 64 << 20;
 
 /// Longest wait for the committed positions of new partitions: a transaction that moves them may be open, and one of a dead
 /// member ends after its time-out and the broker's next look, 20 s in all.
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(40);
+pub(super) const COMMITTED_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A new leader of a partition may know its end a moment late.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,6 +99,8 @@ pub struct Reading<'a> {
     pub topic: &'a str,
     /// Which topic that is.
     pub identity: &'a Identity,
+    /// The topics that the job writes what it makes of the records to.
+    pub outputs: &'a [String],
     /// How far before the committed position reading begins, in offsets: what a job needs to see again.
     pub look_back: u64,
 }
@@ -114,9 +116,11 @@ pub struct Batch<'a> {
 
 /// Reads one topic as a member of a group. Offsets are committed by the producer, in its transactions.
 pub struct GroupConsumer {
-    consumer: BaseConsumer<Rebalances>,
-    kafka: Kafka,
-    topic: String,
+    pub(super) consumer: BaseConsumer<Rebalances>,
+    pub(super) kafka: Kafka,
+    pub(super) group: String,
+    pub(super) topic: String,
+    pub(super) outputs: Vec<String>,
     identity: Identity,
     look_back: i64,
 }
@@ -159,6 +163,8 @@ impl GroupConsumer {
         Ok(Self {
             consumer,
             kafka: kafka.clone(),
+            group: reading.group.to_owned(),
+            outputs: reading.outputs.to_vec(),
             topic: reading.topic.to_owned(),
             identity: reading.identity.clone(),
             look_back: i64::try_from(reading.look_back).unwrap_or(i64::MAX),
@@ -240,6 +246,14 @@ impl GroupConsumer {
                     committed,
                 });
             }
+        }
+        let new: Vec<i32> = assignments
+            .iter()
+            .filter(|given| given.committed.is_none())
+            .map(|given| given.partition)
+            .collect();
+        if !new.is_empty() {
+            self.check_first_start(&new)?;
         }
         self.consumer
             .context()
@@ -342,25 +356,6 @@ impl GroupConsumer {
             }
             std::thread::sleep(END_INTERVAL);
         }
-    }
-
-    fn named(&self, partitions: &[i32]) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&self.topic, *partition);
-        }
-        list
-    }
-
-    fn partition(&self, number: i32) -> Partition {
-        Partition {
-            topic: self.topic.clone(),
-            number,
-        }
-    }
-
-    fn unavailable(&self, call: &'static str, source: KafkaError) -> BrokerError {
-        self.kafka.unavailable(call, source)
     }
 }
 

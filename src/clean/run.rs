@@ -64,6 +64,7 @@ pub fn run(
         slot: member.slot.to_owned(),
         group: config.group.clone(),
         topic: config.raw.clone(),
+        outputs: vec![config.clean.clone(), config.rejected.clone()],
         batch_events: config.batch_events,
         batch_interval: config.batch_interval,
         look_back: config.duplicates.events,

@@ -59,6 +59,7 @@ pub fn run(
         slot: member.slot.to_owned(),
         group: config.group.clone(),
         topic: config.clean.clone(),
+        outputs: pipeline.gold.iter().map(|gold| gold.name.clone()).collect(),
         batch_events: config.batch_events,
         batch_interval: config.batch_interval,
         look_back: 0,

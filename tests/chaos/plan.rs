@@ -139,15 +139,39 @@ pub(crate) struct Step {
 /// Acts without end: first one of each kind, in any order; then most of them kills.
 pub(crate) struct Plan {
     random: ChaCha8Rng,
+    kinds: &'static [&'static str],
     first: Vec<&'static str>,
 }
 
 impl Plan {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Of these kinds only.
+    pub(crate) fn new(seed: u64, kinds: &'static [&'static str]) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut first = KINDS.to_vec();
+        let mut first = kinds.to_vec();
         first.shuffle(&mut random);
-        Self { random, first }
+        Self {
+            random,
+            kinds,
+            first,
+        }
+    }
+
+    fn kind(&mut self) -> &'static str {
+        if let Some(kind) = self.first.pop() {
+            return kind;
+        }
+        loop {
+            let kind = match self.random.random_range(0..100) {
+                0..48 => "kill",
+                48..55 => "kill all",
+                55..83 => "crash point",
+                83..91 => "reply dropped",
+                _ => KINDS.choose(&mut self.random).expect("there are kinds"),
+            };
+            if self.kinds.contains(&kind) {
+                return kind;
+            }
+        }
     }
 }
 
@@ -155,21 +179,11 @@ impl Iterator for Plan {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        let random = &mut self.random;
-        let kind = self
-            .first
-            .pop()
-            .unwrap_or_else(|| match random.random_range(0..100) {
-                0..48 => "kill",
-                48..55 => "kill all",
-                55..83 => "crash point",
-                83..91 => "reply dropped",
-                _ => KINDS.choose(random).expect("there are kinds"),
-            });
+        let kind = self.kind();
         Some(Step {
-            act: Act::draw(kind, random),
-            member: random.random_range(0..1_000),
-            pause: Duration::from_millis(random.random_range(0..1_500)),
+            act: Act::draw(kind, &mut self.random),
+            member: self.random.random_range(0..1_000),
+            pause: Duration::from_millis(self.random.random_range(0..1_500)),
         })
     }
 }

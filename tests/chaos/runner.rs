@@ -4,12 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::arena::{Arena, Tally};
 use super::judge::{Judgement, judge};
-use super::plan::{Act, KINDS, Plan, Replaced, Step};
+use super::plan::{Act, Plan, Replaced, Step};
 use crate::support::proxy::Way;
 use crate::support::wait_until;
-
-/// Members that work when nothing is wrong.
-const MEMBERS: usize = 2;
 
 /// Longest time until a member comes to a point that it was told to die at.
 const POINT_LIMIT: Duration = Duration::from_secs(60);
@@ -24,6 +21,7 @@ const RATE: u32 = 300;
 pub(crate) struct Run {
     arena: Arena,
     seed: u64,
+    kinds: &'static [&'static str],
     began: Instant,
     acts: Tally,
     kills: u32,
@@ -32,11 +30,16 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// With a seed.
-    pub(crate) fn start(name: &str, seed: u64) -> Self {
+    /// With a seed, so many members, and acts of these kinds only.
+    pub(crate) fn start(
+        name: &str,
+        seed: u64,
+        members: usize,
+        kinds: &'static [&'static str],
+    ) -> Self {
         let mut arena = Arena::open(name, &[]);
-        eprintln!("chaos: seed {seed}, {MEMBERS} members, {RATE} events/s");
-        for _ in 0..MEMBERS {
+        eprintln!("chaos: seed {seed}, {members} members, {RATE} events/s");
+        for _ in 0..members {
             arena.join();
         }
         for member in &mut arena.members {
@@ -46,6 +49,7 @@ impl Run {
         let mut run = Self {
             arena,
             seed,
+            kinds,
             began: Instant::now(),
             acts: Tally::new(),
             kills: 0,
@@ -57,7 +61,7 @@ impl Run {
 
     /// Carries out the steps of the plan while `more` says so.
     pub(crate) fn carry_out(&mut self, mut more: impl FnMut(u32, Duration) -> bool) {
-        for (number, step) in (0..).zip(Plan::new(self.seed)) {
+        for (number, step) in (0..).zip(Plan::new(self.seed, self.kinds)) {
             if !more(number, self.began.elapsed()) {
                 return;
             }
@@ -212,7 +216,7 @@ impl Run {
             recoveries.last().map_or(0.0, Duration::as_secs_f64),
         );
         assert!(judgement.is_exact(), "{judgement}");
-        for kind in KINDS {
+        for &kind in self.kinds {
             assert!(self.acts.contains_key(kind), "{kind} did not happen");
         }
         self.arena.close();

@@ -14,6 +14,7 @@ mod hostile_events;
 mod keys;
 mod own_pipeline;
 mod restarts;
+mod restore;
 mod service;
 mod support;
 mod topic_identity;

@@ -13,11 +13,12 @@ mod producer;
 pub(crate) mod reader;
 
 pub use admin::{Admin, TopicOutcome, TopicSpec};
-pub(crate) use changelog::read_changelog;
+pub(crate) use changelog::{Change as ChangelogRecord, ChangelogReader, Extent, Polled};
 pub use client::{Config, Kafka};
 pub(crate) use consumer::place_of;
 pub use consumer::{Assignment, Change, GroupConsumer, Record};
 pub use error::BrokerError;
+pub(crate) use rdkafka::error::KafkaError;
 pub use identity::{Identity, NotAnIdentity};
 pub use position::{NextOffset, Partition};
 pub use producer::{Commit, Headers, Outgoing, TransactionalProducer};

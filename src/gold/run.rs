@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::batch::CleanBatches;
+use super::keep::Keep;
 use super::restore::Restore;
 use super::table::{Merged, Table, positions};
 use crate::broker::{
@@ -36,6 +37,8 @@ pub struct Config {
     pub rejected: String,
     /// The consumer group, and the stem of the transactional id.
     pub group: String,
+    /// How long the keys of a table are kept, by its name; one that is not named keeps them for ever.
+    pub keep: BTreeMap<String, Keep>,
     /// Most events in a transaction.
     pub batch_events: usize,
     /// Longest wait of an event for its batch to fill.
@@ -96,13 +99,14 @@ impl<'a> GoldJob<'a> {
         admin.require(&config.rejected)?;
         let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
         let consumer = GroupConsumer::join(kafka, &config.group, &config.clean, 0)?;
-        let tables = (0..pipeline.gold.len())
-            .map(|at| Table::new(pipeline, at))
+        let keep = |at: usize| config.keep.get(&pipeline.gold[at].name);
+        let tables: Vec<Table> = (0..pipeline.gold.len())
+            .map(|at| Table::new(pipeline, at, keep(at)))
             .collect::<anyhow::Result<_>>()?;
         let batches = CleanBatches::new(pipeline.clean.columns());
         Ok(Self {
             config,
-            restore: Restore::new(kafka, pipeline)?,
+            restore: Restore::new(kafka, &tables)?,
             consumer,
             producer,
             batches,
@@ -259,7 +263,9 @@ fn commit_batch(
         }
     }
     for (table, changes) in tables.iter_mut().zip(&updates) {
-        changes.iter().for_each(|change| table.apply(change));
+        for change in changes {
+            table.apply(change)?;
+        }
     }
     Ok(updates)
 }

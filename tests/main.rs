@@ -5,6 +5,7 @@
 )]
 
 mod bad_sql;
+mod chaos;
 mod command_line;
 mod generate;
 mod golden_fixture;

@@ -14,6 +14,7 @@ mod hostile_events;
 mod keys;
 mod late;
 mod own_pipeline;
+mod positions;
 mod restarts;
 mod restore;
 mod service;

@@ -58,7 +58,7 @@ fn days(pipeline: &Arc<Pipeline>, keep: &str) -> Definition {
     Definition::new(pipeline, 0, Some(&keep.parse().unwrap())).unwrap()
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Event {
     device: &'static str,
     share: i64,
@@ -285,10 +285,10 @@ fn one_event_from_the_future_does_not_make_the_others_late() {
     };
     let future = Event {
         taken_at: Some(START + 1000 * DAY),
-        ..now.clone()
+        ..now
     };
-    worked.count(&[future.clone(), now.clone()], 0);
-    worked.count(&[now.clone(), future], 2);
+    worked.count(&[future, now], 0);
+    worked.count(&[now, future], 2);
     assert_eq!(worked.outcome.refused, []);
     assert_eq!(worked.outcome.watermark, Some(START));
 }
@@ -325,7 +325,7 @@ fn why_an_event_is_late_is_said() {
     };
     let late = Event {
         taken_at: Some(START - 9 * DAY),
-        ..now.clone()
+        ..now
     };
     worked.count(&[now], 0);
     let changed = definition

@@ -139,5 +139,5 @@ pub(super) fn sink(config: &Config, tables: Vec<TargetTable>) -> anyhow::Result<
         rows: config.sink.flush_rows,
         bytes: usize::try_from(config.sink.flush_bytes.bytes()).unwrap_or(usize::MAX),
     };
-    Ok(Sink::new(client, stage, objects, limits, tables))
+    Ok(Sink::new(&client, stage, objects, limits, tables))
 }

@@ -77,16 +77,16 @@ impl ControlTable {
 
     /// Raises the fence of every partition, and says where each goes on; in the order asked for.
     ///
-    /// One request under one id: when a reply is lost and the request is sent again, the fence rises once.
+    /// One request: when a reply is lost and it is sent again under its id, the fence rises once.
     pub async fn raise(
         &self,
         client: &Client,
         partitions: &[Partition],
+        request: RequestId,
     ) -> Result<Vec<ControlRow>, SinkError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let request = RequestId::new();
         let answers = client
             .execute_all(&self.raising(partitions), request)
             .await

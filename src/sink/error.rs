@@ -10,12 +10,6 @@ use crate::warehouse;
 /// Why rows are not in the warehouse.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Another sink has taken partitions over. Nothing is lost and nothing counted twice.
-    #[error("another sink has taken over {}", listed(.partitions))]
-    Fenced {
-        /// The partitions that are not ours any more.
-        partitions: Vec<Partition>,
-    },
     /// A topic that no table was given for.
     #[error("{at} is not assigned to this sink")]
     NotAssigned {
@@ -70,9 +64,8 @@ impl SinkError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Stage(error) => error.is_transient(),
-            Self::Warehouse { source, .. } => source.is_transient(),
-            Self::Fenced { .. }
-            | Self::NotAssigned { .. }
+            Self::Warehouse { source, .. } => source.is_transient() || source.was_interrupted(),
+            Self::NotAssigned { .. }
             | Self::Start(_)
             | Self::Buffer(_)
             | Self::File { .. }
@@ -81,29 +74,26 @@ impl SinkError {
         }
     }
 
+    /// How long the warehouse asks to wait before the next try.
+    pub(super) fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Warehouse { source, .. } => source.retry_after(),
+            _ => None,
+        }
+    }
+
     /// What can be done about it, where anything can.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Fenced { .. } => {
-                Some("run one sink for a pipeline: stop this one or the other".to_owned())
-            }
             Self::NotAssigned { .. } | Self::File { .. } => None,
             Self::Start(error) => Some(error.hint()),
             Self::Buffer(error) => Some(error.hint().to_owned()),
             Self::Stage(error) => Some(error.hint().to_owned()),
             Self::NotOnStage { stage, .. } => Some(format!(
-                "warehouse.stage_url must be the URL of the stage: compare it with DESC STAGE {stage}"
+                "warehouse.stage_url must be the URL of the stage: compare it with DESC STAGE {stage}; if it is, find out who removes files from it"
             )),
             Self::Warehouse { source, .. } => source.hint(),
             Self::Answer(error) => Some(error.hint().to_owned()),
         }
     }
-}
-
-fn listed(partitions: &[Partition]) -> String {
-    partitions
-        .iter()
-        .map(Partition::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
 }

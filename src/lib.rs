@@ -11,6 +11,7 @@ pub mod keys;
 mod rejected;
 pub mod sink;
 pub mod sql;
+pub mod state_folder;
 pub mod status;
 pub mod warehouse;
 pub mod web;

@@ -5,6 +5,7 @@
 )]
 
 mod bad_sql;
+mod chaos;
 mod command_line;
 mod generate;
 mod golden_fixture;
@@ -13,7 +14,9 @@ mod hostile_events;
 mod keys;
 mod own_pipeline;
 mod restarts;
+mod restore;
 mod service;
 mod support;
+mod topic_identity;
 mod warehouse_refusals;
 mod whole_path;

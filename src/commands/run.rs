@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{logging, runtime, stop_on_signal, tables};
-use crate::broker::{Kafka, Member, PartitionReader};
+use crate::broker::{Admin, Kafka, Member, PartitionReader};
 use crate::config::Config;
 use crate::sink::run::{Parts, Progress};
 use crate::sink::table::TargetTable;
@@ -173,6 +173,7 @@ impl Work {
         let topics: Vec<&str> = sink.topics().collect();
         let member = Member::join(&self.kafka, &group, None, &topics)?;
         let reader = PartitionReader::connect(&self.kafka, &group)?;
+        let admin = Admin::connect(&self.kafka)?;
         let status = &self.status;
         let mut report = |progress: Progress<'_>| match progress {
             Progress::Started | Progress::Recovered => status.stage(Job::Sink, Stage::Running),
@@ -193,6 +194,7 @@ impl Work {
             sink,
             member: &member,
             reader: &reader,
+            admin: &admin,
             runtime: handle,
             report: &mut report,
         };

@@ -1,10 +1,11 @@
 //! What ends a flush, by remedy.
 
 use super::buffer::BufferError;
+use super::control::BoundError;
 use super::load::UnexpectedAnswer;
 use super::position::StartError;
 use super::stage::StageError;
-use crate::broker::Partition;
+use crate::broker::{BrokerError, Partition};
 use crate::warehouse;
 
 /// Why rows are not in the warehouse.
@@ -15,6 +16,15 @@ pub enum SinkError {
     NotAssigned {
         /// The partition.
         at: Partition,
+    },
+    /// The topic or the table is not the one that was loaded before.
+    #[error(transparent)]
+    Bound(#[from] BoundError),
+    /// The table is not there.
+    #[error("the table {table} does not exist, or warehouse.role may not see it")]
+    NoTarget {
+        /// Its name.
+        table: String,
     },
     /// Reading cannot go on where the warehouse stands.
     #[error(transparent)]
@@ -30,6 +40,9 @@ pub enum SinkError {
         /// What the writer says.
         source: parquet::errors::ParquetError,
     },
+    /// The broker did not say what a partition or a topic is.
+    #[error(transparent)]
+    Broker(BrokerError),
     /// The stage could not be written.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -63,9 +76,12 @@ impl SinkError {
     /// control table.
     pub fn is_transient(&self) -> bool {
         match self {
+            Self::Broker(error) => matches!(error, BrokerError::Unavailable { .. }),
             Self::Stage(error) => error.is_transient(),
             Self::Warehouse { source, .. } => source.is_transient() || source.was_interrupted(),
             Self::NotAssigned { .. }
+            | Self::Bound(_)
+            | Self::NoTarget { .. }
             | Self::Start(_)
             | Self::Buffer(_)
             | Self::File { .. }
@@ -86,8 +102,13 @@ impl SinkError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotAssigned { .. } | Self::File { .. } => None,
+            Self::Bound(error) => Some(error.hint()),
+            Self::NoTarget { .. } => {
+                Some("run `sluicebox setup`, which makes the table and the grants".to_owned())
+            }
             Self::Start(error) => Some(error.hint()),
             Self::Buffer(error) => Some(error.hint().to_owned()),
+            Self::Broker(error) => Some(error.hint()),
             Self::Stage(error) => Some(error.hint().to_owned()),
             Self::NotOnStage { stage, .. } => Some(format!(
                 "warehouse.stage_url must be the URL of the stage: compare it with DESC STAGE {stage}; if it is, find out who removes files from it"

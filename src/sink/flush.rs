@@ -1,6 +1,6 @@
 //! What waits, partition by partition, and what becomes of it: a load is made, and settled when it is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::buffer::{Buffer, Record};
 use super::control::ControlRow;
 use super::files::{file_name, parquet};
 use super::load::{Load, Objects, Outcome, StagedFile, TableLoad};
-use super::loader::{Loaded, Loader, Pending};
+use super::loader::{Claim, Claimed, Loaded, Loader, Pending};
 use super::position::Fence;
 use super::stage::Stage;
 use super::table::TargetTable;
@@ -105,6 +105,27 @@ impl Sink {
     /// The topics to read.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.topics.keys().map(String::as_str)
+    }
+
+    /// What raises the fences of these partitions; `sources` says of each topic what it is.
+    pub fn claim(
+        &self,
+        partitions: &BTreeSet<Partition>,
+        sources: &BTreeMap<String, String>,
+    ) -> Result<Claim, SinkError> {
+        let mut claimed = Vec::with_capacity(partitions.len());
+        for at in partitions {
+            let topic = self.topics.get(&at.topic);
+            let (Some(topic), Some(source)) = (topic, sources.get(&at.topic)) else {
+                return Err(SinkError::NotAssigned { at: at.clone() });
+            };
+            claimed.push(Claimed {
+                at: at.clone(),
+                source: source.clone(),
+                table: topic.table.name().to_owned(),
+            });
+        }
+        Ok(Claim::new(claimed))
     }
 
     /// A partition whose fence this sink has raised; reading begins at `start`.

@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::broker::reader::tests::kafka;
-use crate::broker::{Member, PartitionReader};
+use crate::broker::{Admin, Member, PartitionReader};
 use crate::sink::control::ControlTable;
-use crate::sink::loader::Claim;
 use crate::sink::run::{Parts, Progress, run};
 use crate::sql::types::{Column, SqlType};
 use crate::warehouse::tests::script::{Asked, Reply, Script, result};
+
+/// What topics are, unless a test says otherwise.
+pub(crate) const SOURCE: &str = "cluster=c topic=t";
 
 /// What the loop does in pieces, in one piece.
 impl Sink {
@@ -31,10 +33,20 @@ impl Sink {
         &mut self,
         partitions: &[Partition],
     ) -> Result<Vec<i64>, SinkError> {
-        let rows = self
-            .loader()
-            .raise(&Claim::new(partitions.to_vec()))
-            .await?;
+        self.take_over_of(partitions, SOURCE).await
+    }
+
+    /// The same, when the topics are these.
+    pub(crate) async fn take_over_of(
+        &mut self,
+        partitions: &[Partition],
+        source: &str,
+    ) -> Result<Vec<i64>, SinkError> {
+        let sources = self
+            .topics()
+            .map(|topic| (topic.to_owned(), source.to_owned()));
+        let claim = self.claim(&partitions.iter().cloned().collect(), &sources.collect())?;
+        let rows = self.loader().raise(&claim).await?;
         for row in &rows {
             self.assign(row, row.next_offset)?;
         }
@@ -81,6 +93,11 @@ impl Warehouse {
                 ];
                 Reply::Json(200, result("control", &columns, &row))
             }
+            Some("bound") => {
+                let columns =
+                    ["TOPIC", "PARTITION_ID", "SOURCE", "TARGET"].map(|name| (name, "text"));
+                Reply::Json(200, result("bound", &columns, &json!([])))
+            }
             _ => Reply::Json(
                 200,
                 result(
@@ -95,7 +112,11 @@ impl Warehouse {
     fn statement(&mut self, sql: &str) -> Reply {
         if sql.contains("c.fence + 1") {
             self.fence += 1;
-            return children(&["count", "count", "control", "count"]);
+            return children(&["count", "count", "control", "bound", "count"]);
+        }
+        if sql.contains("INFORMATION_SCHEMA.TABLES") {
+            let columns = [("TABLE_NAME", "text"), ("CREATED", "text")];
+            return Reply::Json(200, result("h", &columns, &json!([["VIEWS", "1.0"]])));
         }
         if sql.starts_with("SELECT COUNT(*)") {
             return Reply::Json(200, result("h", &[("COUNT", "fixed")], &json!([["0"]])));
@@ -471,6 +492,7 @@ fn a_run_goes_on_where_the_warehouse_stands_and_ends_when_it_is_told() {
         sink: scene.sink,
         member: &member,
         reader: &reader,
+        admin: &Admin::connect(&kafka).unwrap(),
         runtime: runtime.handle(),
         report: &mut |progress| {
             if let Progress::Flushed(flushed) = progress {

@@ -38,7 +38,7 @@ mod trouble;
 
 pub use error::SinkError;
 pub use flush::{Flushed, Limits, Settled, Sink};
-pub use loader::{Loaded, Loader, Pending};
+pub use loader::{Claim, Loaded, Loader, Pending};
 
 #[cfg(test)]
 mod tests;

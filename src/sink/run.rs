@@ -4,7 +4,7 @@
 //! What is sent to the warehouse runs beside the loop, one thing at a time, so that the group is answered and records are read
 //! while the warehouse thinks or is down. As much waits as one load takes, then nothing is read any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,9 @@ use super::loader::{Claim, Loaded, Pending};
 use super::position::start_offset;
 use super::trouble::{News, Trouble};
 use super::{Flushed, Sink, SinkError};
-use crate::broker::{self, BrokerError, Member, Met, Partition, PartitionReader, Share};
+use crate::broker::{
+    self, Admin, BrokerError, Identity, Member, Met, Partition, PartitionReader, Share,
+};
 use crate::crash;
 
 /// Most records between two looks at the clock.
@@ -90,6 +92,8 @@ pub struct Parts<'a> {
     pub member: &'a Member,
     /// Reads them.
     pub reader: &'a PartitionReader,
+    /// Says which topics they are of.
+    pub admin: &'a Admin,
     /// Where the calls to the warehouse run.
     pub runtime: &'a Handle,
     /// Told what happens.
@@ -194,9 +198,15 @@ impl Work<'_> {
     fn send(&mut self, load: bool) -> Result<(), RunError> {
         let loader = self.parts.sink.loader();
         if !self.wanted.is_empty() {
-            let wanted: Vec<_> = self.wanted.iter().cloned().collect();
-            let same = self.claim.take().filter(|claim| claim.partitions == wanted);
-            let claim = same.unwrap_or_else(|| Arc::new(Claim::new(wanted)));
+            let Some(sources) = self.sources()? else {
+                return Ok(());
+            };
+            let claim = self.parts.sink.claim(&self.wanted, &sources)?;
+            let same = self
+                .claim
+                .take()
+                .filter(|same| same.partitions == claim.partitions);
+            let claim = same.unwrap_or_else(|| Arc::new(claim));
             self.claim = Some(Arc::clone(&claim));
             let call = async move { Sent::Claim(loader.raise(&claim).await) };
             self.sent.spawn_on(call, self.parts.runtime);
@@ -209,6 +219,29 @@ impl Work<'_> {
         }
         self.sent_at = Instant::now();
         Ok(())
+    }
+
+    /// What each topic is whose partitions are wanted; none while the broker does not say.
+    fn sources(&mut self) -> Result<Option<BTreeMap<String, String>>, RunError> {
+        let mut sources = BTreeMap::new();
+        for at in &self.wanted {
+            if sources.contains_key(&at.topic) {
+                continue;
+            }
+            match self.parts.admin.identity(&at.topic) {
+                Ok(Identity { cluster, topic, .. }) => {
+                    let source = format!("cluster={cluster} topic={topic}");
+                    sources.insert(at.topic.clone(), source);
+                }
+                Err(error @ BrokerError::Unavailable { .. }) => {
+                    self.trouble
+                        .failed(&SinkError::Broker(error), Instant::now());
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(sources))
     }
 
     fn settle(&mut self, sent: Sent) -> Result<(), RunError> {
@@ -244,8 +277,7 @@ impl Work<'_> {
             let held = match self.parts.reader.held(&row.at, LONGEST_LOOK) {
                 Ok(held) => held,
                 Err(error @ BrokerError::Unavailable { .. }) => {
-                    warn!(partition = %row.at, %error, "not read yet, trying again");
-                    continue;
+                    return Err(SinkError::Broker(error).into());
                 }
                 Err(error) => return Err(error.into()),
             };

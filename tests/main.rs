@@ -13,6 +13,7 @@ mod harness;
 mod hostile_events;
 mod keys;
 mod own_pipeline;
+mod positions;
 mod restarts;
 mod restore;
 mod service;

@@ -1,5 +1,5 @@
 //! A member of a consumer group that reads nothing itself: Kafka shares the partitions out among the members, and whoever
-//! holds a [`Member`] reads what it was given, from positions that are kept elsewhere.
+//! holds a [`GroupMember`] reads what it was given, from positions that are kept elsewhere.
 //!
 //! The member's own partitions are paused, so nothing is fetched twice. Rebalances are cooperative: what a member keeps it
 //! goes on with, while others come and go.
@@ -8,12 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::client::{CALL_TIMEOUT, Kafka};
+use super::client::{CALL_TIMEOUT, Kafka, Membership};
 use super::consumer::is_passing;
 use super::error::BrokerError;
 use super::position::{NextOffset, Partition};
@@ -60,22 +60,13 @@ impl ConsumerContext for Rebalances {
                 take(consumer, partitions).map(Share::Assigned)
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
-                let given_up = if eager(consumer) {
-                    consumer.unassign()
-                } else {
-                    consumer.incremental_unassign(partitions)
-                };
+                let given_up = consumer.incremental_unassign(partitions);
                 given_up.map(|()| Share::Revoked(named(partitions)))
             }
             other => Err(KafkaError::Rebalance(other.into())),
         };
         self.push(done);
     }
-}
-
-/// The user's settings may name a strategy that takes everything away in each rebalance.
-fn eager(consumer: &BaseConsumer<Rebalances>) -> bool {
-    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager)
 }
 
 /// Takes partitions without reading them: no position is asked for, and they are paused.
@@ -87,11 +78,7 @@ fn take(
     for element in given.elements() {
         ends.add_partition_offset(element.topic(), element.partition(), Offset::End)?;
     }
-    if eager(consumer) {
-        consumer.assign(&ends)?;
-    } else {
-        consumer.incremental_assign(&ends)?;
-    }
+    consumer.incremental_assign(&ends)?;
     consumer.pause(&ends)?;
     Ok(named(given))
 }
@@ -108,34 +95,39 @@ fn named(list: &TopicPartitionList) -> Vec<Partition> {
 }
 
 /// A member of a group, and what it was given.
-pub struct Member {
+pub struct GroupMember {
     consumer: BaseConsumer<Rebalances>,
     kafka: Kafka,
     topics: Vec<String>,
 }
 
-impl Member {
-    /// Joins the group. With an `instance` the group knows this member again when it comes back soon, and gives it what it had.
+impl GroupMember {
+    /// Joins the group. Where membership is static, the group knows a member by its name again when it comes back soon, and gives
+    /// it what it had.
     ///
     /// # Errors
     /// A setting that is refused, no broker, or a topic that is not there.
     pub fn join(
         kafka: &Kafka,
         group: &str,
-        instance: Option<&str>,
+        name: &str,
         topics: &[&str],
     ) -> Result<Self, BrokerError> {
+        let session_timeout = kafka.session_timeout().as_millis().to_string();
         let mut settings = vec![
             ("group.id", group),
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
-            ("session.timeout.ms", "15000"),
+            ("session.timeout.ms", &session_timeout),
+            ("heartbeat.interval.ms", "2000"),
             // Also how long the others wait in a rebalance for a member that lives and does not answer.
             ("max.poll.interval.ms", "60000"),
             ("queued.max.messages.kbytes", "1024"),
         ];
-        settings.extend(instance.map(|instance| ("group.instance.id", instance)));
+        if kafka.membership() == Membership::Static {
+            settings.push(("group.instance.id", name));
+        }
         let consumer: BaseConsumer<Rebalances> = kafka
             .client(&settings)
             .create_with_context(Rebalances::default())
@@ -240,7 +232,7 @@ mod tests {
     use crate::broker::reader::tests::kafka;
 
     /// What the member holds as soon as that is so many partitions.
-    fn holding(member: &Member, number: usize) -> Vec<i32> {
+    fn holding(member: &GroupMember, number: usize) -> Vec<i32> {
         let mut held = Vec::new();
         let deadline = Instant::now() + Duration::from_secs(30);
         while held.len() != number {
@@ -260,7 +252,7 @@ mod tests {
     #[test]
     fn a_member_has_all_partitions_and_has_them_again_after_it_rejoined() {
         let (_cluster, kafka) = kafka("views", 4, &[("k", "never read here")]);
-        let member = Member::join(&kafka, "group", None, &["views"]).unwrap();
+        let member = GroupMember::join(&kafka, "group", "name", &["views"]).unwrap();
         assert_eq!(holding(&member, 4), [0, 1, 2, 3]);
         member.rejoin().unwrap();
         assert_eq!(holding(&member, 4), [0, 1, 2, 3]);
@@ -269,7 +261,7 @@ mod tests {
     #[test]
     fn a_topic_that_is_not_there_is_named() {
         let (_cluster, kafka) = kafka("views", 1, &[]);
-        let Err(error) = Member::join(&kafka, "group", None, &["views", "other"]) else {
+        let Err(error) = GroupMember::join(&kafka, "group", "name", &["views", "other"]) else {
             panic!("joined");
         };
         assert_eq!(error.to_string(), "topic `other` does not exist");

@@ -1,10 +1,12 @@
 //! The Kafka edge: records in, transactions out, positions that say how far. The only place that names rdkafka.
 
 mod admin;
+mod assignment;
 mod changelog;
 mod client;
 mod consumer;
 mod error;
+mod guard;
 mod identity;
 pub mod load;
 mod membership;
@@ -12,16 +14,19 @@ pub mod mock;
 mod position;
 mod producer;
 pub(crate) mod reader;
+mod rebalance;
 
 pub use admin::{Admin, TopicOutcome, TopicSpec};
+pub use assignment::Assignment;
 pub(crate) use changelog::{Change as ChangelogRecord, ChangelogReader, Extent, Polled};
-pub use client::{Config, Kafka};
+pub use client::{Config, Kafka, Membership};
 pub(crate) use consumer::place_of;
-pub use consumer::{Assignment, Change, GroupConsumer, Record};
-pub use error::BrokerError;
+pub use consumer::{Batch, GroupConsumer, Reading, Record};
+pub use error::{BrokerError, Remedy};
 pub use identity::{Identity, NotAnIdentity};
-pub use membership::{Member, Share};
+pub use membership::{GroupMember, Share};
 pub use position::{NextOffset, Partition};
 pub use producer::{Commit, Headers, Outgoing, TransactionalProducer};
 pub(crate) use rdkafka::error::KafkaError;
 pub use reader::{Held, Met, PartitionReader};
+pub use rebalance::Change;

@@ -10,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{logging, runtime, stop_on_signal, tables};
-use crate::broker::{Admin, Kafka, Member, PartitionReader};
+use crate::broker::{Admin, GroupMember, Kafka, PartitionReader};
 use crate::config::Config;
 use crate::sink::run::{Parts, Progress};
 use crate::sink::table::TargetTable;
 use crate::sql::Pipeline;
+use crate::state_folder::Slot;
 use crate::status::{Job, Stage, Status};
 use crate::warehouse::setup::TableContract;
+use crate::worker::Member;
 use crate::{clean, gold, sink, web};
 
 /// Longest wait for the jobs after they were asked to end. What is not done by then is done again by whoever comes next.
@@ -60,6 +62,8 @@ pub(super) struct Work {
     pipeline: Arc<Pipeline>,
     kafka: Kafka,
     jobs: Vec<Job>,
+    /// Who this process is.
+    slot: Slot,
     targets: Vec<TargetTable>,
 }
 
@@ -77,7 +81,9 @@ impl Work {
             tables::check_scripts(&pipeline, &targets)?;
         }
         let kafka = Kafka::new((&config.kafka).into());
+        let slot = Slot::take(&config.state.folder)?;
         Ok(Self {
+            slot,
             kafka,
             status: Arc::default(),
             pipeline,
@@ -110,19 +116,40 @@ impl Work {
         };
         let mut tasks = JoinSet::new();
         for job in &self.jobs {
-            let (work, stop) = (Arc::clone(self), stop.clone());
-            self.status.stage(*job, Stage::Starting);
-            match job {
-                Job::Clean => tasks.spawn_blocking(move || work.clean(&stop).context("clean")),
-                Job::Gold => tasks.spawn_blocking(move || work.gold(&stop).context("gold")),
-                Job::Sink => {
-                    let sink = sink.take().expect("a job is named once");
-                    let handle = tokio::runtime::Handle::current();
-                    tasks.spawn_blocking(move || work.sink(sink, &handle, &stop).context("sink"))
-                }
+            let threads = match job {
+                Job::Clean => self.config.clean.threads,
+                Job::Gold => self.config.gold.threads,
+                Job::Sink => 1,
             };
+            for thread in 0..threads {
+                self.status.stage_of(*job, thread, Stage::Starting);
+            }
+            for thread in 0..threads {
+                let (work, stop) = (Arc::clone(self), stop.clone());
+                match job {
+                    Job::Clean => {
+                        tasks.spawn_blocking(move || work.clean(thread, &stop).context("clean"))
+                    }
+                    Job::Gold => {
+                        tasks.spawn_blocking(move || work.gold(thread, &stop).context("gold"))
+                    }
+                    Job::Sink => {
+                        let sink = sink.take().expect("a job is named once");
+                        let handle = tokio::runtime::Handle::current();
+                        tasks
+                            .spawn_blocking(move || work.sink(sink, &handle, &stop).context("sink"))
+                    }
+                };
+            }
         }
         Ok(tasks)
+    }
+
+    fn member(&self, thread: usize) -> Member<'_> {
+        Member {
+            slot: self.slot.id(),
+            thread,
+        }
     }
 
     /// By the clean topic: pipelines may share their raw events, but never what they write.
@@ -130,7 +157,7 @@ impl Work {
         format!("sluicebox-{}-{}", self.config.topics.clean, job.name())
     }
 
-    fn clean(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+    fn clean(&self, thread: usize, stop: &CancellationToken) -> anyhow::Result<()> {
         let config = clean::Config {
             raw: self.config.topics.raw.clone(),
             clean: self.config.topics.clean.clone(),
@@ -145,6 +172,7 @@ impl Work {
         };
         clean::run(
             &config,
+            &self.member(thread),
             &self.kafka,
             Arc::clone(&self.pipeline),
             &self.status,
@@ -152,7 +180,7 @@ impl Work {
         )
     }
 
-    fn gold(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+    fn gold(&self, thread: usize, stop: &CancellationToken) -> anyhow::Result<()> {
         let config = gold::Config {
             clean: self.config.topics.clean.clone(),
             rejected: self.config.topics.rejected.clone(),
@@ -160,7 +188,14 @@ impl Work {
             batch_events: self.config.gold.batch_events,
             batch_interval: self.config.gold.batch_interval,
         };
-        gold::run(&config, &self.kafka, &self.pipeline, &self.status, stop)
+        gold::run(
+            &config,
+            &self.member(thread),
+            &self.kafka,
+            &self.pipeline,
+            &self.status,
+            stop,
+        )
     }
 
     fn sink(
@@ -171,7 +206,8 @@ impl Work {
     ) -> anyhow::Result<()> {
         let group = self.group(Job::Sink);
         let topics: Vec<&str> = sink.topics().collect();
-        let member = Member::join(&self.kafka, &group, None, &topics)?;
+        let name = format!("{}-sink", self.slot.id());
+        let member = GroupMember::join(&self.kafka, &group, &name, &topics)?;
         let reader = PartitionReader::connect(&self.kafka, &group)?;
         let admin = Admin::connect(&self.kafka)?;
         let status = &self.status;

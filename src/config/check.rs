@@ -8,10 +8,13 @@ use super::describe::Setting;
 use super::{Config, ConfigError, Properties, TopicsSection, WarehouseSection};
 
 /// Properties that decide whether an event is counted once, and are therefore ours.
-const OWN_PROPERTIES: [&str; 14] = [
+const OWN_PROPERTIES: [&str; 17] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
+    "group.instance.id",
+    "session.timeout.ms",
+    "statistics.interval.ms",
     "transactional.id",
     "enable.idempotence",
     "enable.auto.commit",
@@ -118,6 +121,13 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
         well_formed,
         r#"host:port, several separated by commas"#,
     )?;
+    let session = (Duration::from_secs(6), Duration::from_secs(300));
+    check.duration(
+        "kafka.session_timeout",
+        config.kafka.session_timeout,
+        session,
+        "6s to 5m",
+    )?;
     own_properties(&config.kafka.properties, check)?;
     topics(&config.topics, check)?;
 
@@ -135,6 +145,8 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
         window,
         "1s to 7d",
     )?;
+    check.number("clean.threads", config.clean.threads as u64, 1, 64)?;
+    check.number("gold.threads", config.gold.threads as u64, 1, 64)?;
     check.number(
         "clean.batch_events",
         config.clean.batch_events as u64,

@@ -178,7 +178,7 @@ fn what_is_wrong_in_the_file_is_said_with_line_and_remedy() {
         ),
         (
             "[gold]\ncolour = 1\n",
-            "sluicebox.toml:9: unknown key `gold.colour`\nhint: the keys of [gold] are batch_events, batch_interval",
+            "sluicebox.toml:9: unknown key `gold.colour`\nhint: the keys of [gold] are threads, batch_events, batch_interval",
         ),
         ("[glod]\nbatch_events = 1\n", "hint: did you mean [gold]?"),
         (

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::broker::reader::tests::kafka;
-use crate::broker::{Admin, Member, PartitionReader};
+use crate::broker::{Admin, GroupMember, PartitionReader};
 use crate::sink::control::ControlTable;
 use crate::sink::run::{Parts, Progress, run};
 use crate::sql::types::{Column, SqlType};
@@ -484,7 +484,7 @@ fn a_run_goes_on_where_the_warehouse_stands_and_ends_when_it_is_told() {
         .map(|json| (json.as_str(), json.as_str()))
         .collect();
     let (_cluster, kafka) = kafka("views", 1, &records);
-    let member = Member::join(&kafka, "sluicebox-sink", None, &["views"]).unwrap();
+    let member = GroupMember::join(&kafka, "sluicebox-sink", "test", &["views"]).unwrap();
     let reader = PartitionReader::connect(&kafka, "sluicebox-sink").unwrap();
     let stop = CancellationToken::new();
     let mut loads = Vec::new();

@@ -21,7 +21,7 @@ use super::position::start_offset;
 use super::trouble::{News, Trouble};
 use super::{Flushed, Sink, SinkError};
 use crate::broker::{
-    self, Admin, BrokerError, Identity, Member, Met, Partition, PartitionReader, Share,
+    self, Admin, BrokerError, GroupMember, Identity, Met, Partition, PartitionReader, Share,
 };
 use crate::crash;
 
@@ -89,7 +89,7 @@ pub struct Parts<'a> {
     /// What waits.
     pub sink: Sink,
     /// Says which partitions are this sink's.
-    pub member: &'a Member,
+    pub member: &'a GroupMember,
     /// Reads them.
     pub reader: &'a PartitionReader,
     /// Says which topics they are of.

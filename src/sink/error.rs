@@ -19,7 +19,7 @@ pub enum SinkError {
     },
     /// The topic or the table is not the one that was loaded before.
     #[error(transparent)]
-    Bound(#[from] BoundError),
+    Bound(Box<BoundError>),
     /// The table is not there.
     #[error("the table {table} does not exist, or warehouse.role may not see it")]
     NoTarget {
@@ -69,6 +69,12 @@ pub enum SinkError {
     /// The warehouse says something that does not follow from what was asked.
     #[error(transparent)]
     Answer(#[from] UnexpectedAnswer),
+}
+
+impl From<BoundError> for SinkError {
+    fn from(error: BoundError) -> Self {
+        Self::Bound(Box::new(error))
+    }
 }
 
 impl SinkError {

@@ -425,7 +425,7 @@ async fn a_stage_elsewhere_is_noticed() {
     );
     assert!(!error.is_transient() && scene.loaded() == 5);
     let requests = scene.load_requests();
-    let different: std::collections::BTreeSet<_> = requests.iter().collect();
+    let different: BTreeSet<_> = requests.iter().collect();
     assert_eq!(
         (requests.len(), different.len()),
         (4, 4),

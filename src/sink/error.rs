@@ -42,7 +42,7 @@ pub enum SinkError {
     },
     /// The broker did not say what a partition or a topic is.
     #[error(transparent)]
-    Broker(BrokerError),
+    Broker(Box<BrokerError>),
     /// The stage could not be written.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -82,7 +82,7 @@ impl SinkError {
     /// control table.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Broker(error) => matches!(error, BrokerError::Unavailable { .. }),
+            Self::Broker(error) => matches!(**error, BrokerError::Unavailable { .. }),
             Self::Stage(error) => error.is_transient(),
             Self::Warehouse { source, .. } => source.is_transient() || source.was_interrupted(),
             Self::NotAssigned { .. }

@@ -235,7 +235,7 @@ impl Work<'_> {
                 }
                 Err(error @ BrokerError::Unavailable { .. }) => {
                     self.trouble
-                        .failed(&SinkError::Broker(error), Instant::now());
+                        .failed(&SinkError::Broker(Box::new(error)), Instant::now());
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),
@@ -277,7 +277,7 @@ impl Work<'_> {
             let held = match self.parts.reader.held(&row.at, LONGEST_LOOK) {
                 Ok(held) => held,
                 Err(error @ BrokerError::Unavailable { .. }) => {
-                    return Err(SinkError::Broker(error).into());
+                    return Err(SinkError::Broker(Box::new(error)).into());
                 }
                 Err(error) => return Err(error.into()),
             };

@@ -12,6 +12,8 @@ mod golden_fixture;
 mod harness;
 mod hostile_events;
 mod keys;
+mod late;
+mod members;
 mod own_pipeline;
 mod positions;
 mod restarts;

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::broker::{
-    Admin, Assignment, BrokerError, Change, GroupConsumer, Identity, Kafka, NextOffset, Reading,
-    Record, Remedy, TransactionalProducer,
+    Admin, Assignment, BrokerError, Change, GroupConsumer, Identity, Kafka, NextOffset,
+    OrphanLooks, Partition, Reading, Record, Remedy, TransactionalProducer,
 };
 use crate::status::{Job, Stage, Status};
 
@@ -37,9 +37,6 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
 /// How long after a change they are looked for: they come about in the rebalance that brings it.
 const LOOK_FOR: Duration = Duration::from_secs(60);
-
-/// Looks in a row that find some: between the two rounds of a rebalance there are some for a moment.
-const ORPHAN_LOOKS: u32 = 3;
 
 /// Longest wait for the clients of a session that was lost; what takes longer ends by itself beside the next session.
 const LONGEST_CLOSE: Duration = Duration::from_secs(10);
@@ -122,7 +119,7 @@ pub(crate) fn run(
         fruitful: false,
         changed: Instant::now(),
         looked: Instant::now(),
-        orphaned: 0,
+        orphaned: OrphanLooks::default(),
         names: 0,
     };
     let _span =
@@ -209,8 +206,7 @@ struct Worker<'a> {
     changed: Instant,
     /// When partitions that nobody has were looked for.
     looked: Instant,
-    /// Looks in a row that found some.
-    orphaned: u32,
+    orphaned: OrphanLooks,
     /// Names that this member had before.
     names: u32,
 }
@@ -358,23 +354,18 @@ impl Worker<'_> {
 
     fn look_for_orphans(&mut self, consumer: &GroupConsumer) -> anyhow::Result<()> {
         let due = self.looked.elapsed() > BETWEEN_LOOKS && self.changed.elapsed() < LOOK_FOR;
-        if !due || !consumer.is_static() || self.lost.is_some() {
+        if !due || self.lost.is_some() {
             return Ok(());
         }
         self.looked = Instant::now();
-        let partitions = consumer.orphans().unwrap_or_default();
-        if partitions.is_empty() {
-            self.orphaned = 0;
+        let orphans = consumer.orphans();
+        if !self.orphaned.confirm(!orphans.is_empty()) {
             return Ok(());
         }
-        self.orphaned += 1;
-        if self.orphaned < ORPHAN_LOOKS {
-            return Ok(());
-        }
-        self.orphaned = 0;
         self.names += 1;
-        let topic = self.seat.topic.clone();
-        Err(BrokerError::Orphans { topic, partitions }.into())
+        let orphans: Vec<String> = orphans.iter().map(Partition::to_string).collect();
+        let partitions = orphans.join(", ");
+        Err(BrokerError::Orphans { partitions }.into())
     }
 
     fn drop_all(&mut self, work: &mut impl Work) {

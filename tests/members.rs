@@ -221,7 +221,9 @@ fn partitions_that_a_rebalance_left_to_nobody_find_an_owner() {
     service.wait_for("the others are found and shared out", LIMIT, |service| {
         second.poll(Duration::from_millis(50));
         let log = service.log();
-        let (_, after) = log.split_once("nobody has partitions").unwrap_or_default();
+        let (_, after) = log
+            .split_once("nobody has the partitions")
+            .unwrap_or_default();
         let given = after
             .lines()
             .filter(|line| line.contains("partitions assigned") && !line.contains("[]"));

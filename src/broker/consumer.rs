@@ -11,6 +11,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::assignment::{Assignment, Log, compare};
 use super::client::{CALL_TIMEOUT, Kafka, Membership};
 use super::error::BrokerError;
+use super::group::orphans;
 use super::identity::Identity;
 use super::position::{NextOffset, Partition};
 use super::rebalance::{Change, Rebalances};
@@ -121,7 +122,7 @@ pub struct GroupConsumer {
     pub(super) group: String,
     pub(super) topic: String,
     pub(super) outputs: Vec<String>,
-    pub(super) identity: Identity,
+    identity: Identity,
     look_back: i64,
 }
 
@@ -300,9 +301,14 @@ impl GroupConsumer {
         self.consumer.context().take_ends()
     }
 
-    /// Whether the group remembers this member when it ends.
-    pub fn is_static(&self) -> bool {
-        self.kafka.membership() == Membership::Static
+    /// Partitions that no member has and that a static group does not share out again by itself; none where that cannot happen
+    /// or be told right now.
+    pub fn orphans(&self) -> Vec<Partition> {
+        if self.kafka.membership() == Membership::Dynamic {
+            return Vec::new();
+        }
+        let topics = [(self.topic.clone(), self.identity.partitions)];
+        orphans(self.consumer.client(), &self.group, &topics).unwrap_or_default()
     }
 
     /// What a transaction needs to know about this member (KIP-447).

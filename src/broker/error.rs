@@ -55,12 +55,10 @@ pub enum BrokerError {
     },
     /// Partitions that nobody has and nobody is going to get: whoever finds them joins under another name, which makes the
     /// group share all of them out again.
-    #[error("nobody has partitions {partitions:?} of {topic}")]
+    #[error("nobody has the partitions {partitions}")]
     Orphans {
-        /// The topic.
-        topic: String,
-        /// Its partitions that no member has.
-        partitions: Vec<i32>,
+        /// Which ones.
+        partitions: String,
     },
     /// The committed position does not say any more what was read. To go on would lose or double records.
     #[error("{what}")]

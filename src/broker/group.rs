@@ -3,40 +3,59 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
+use rdkafka::client::{Client, ClientContext};
 
-use super::consumer::GroupConsumer;
+use super::position::Partition;
 
 /// Longest wait for an answer: this is a question on the side.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl GroupConsumer {
-    /// Partitions of the topic that no member has while the group is at rest; None when that cannot be told right now.
-    ///
-    /// Kafka 4.1 lets this happen to static members under cooperative rebalances: between the round in which a member is told to
-    /// give partitions up and the one in which others get them, the member dies and comes back under its name. The coordinator
-    /// hands it what it was left with, without a rebalance; nothing is left that it could give up, and nobody asks for a second
-    /// round.
-    pub fn orphans(&self) -> Option<Vec<i32>> {
-        let answer = self
-            .consumer
-            .client()
-            .fetch_group_list(Some(&self.group), ASK_TIMEOUT)
-            .ok()?;
-        let group = answer
-            .groups()
-            .iter()
-            .find(|group| group.name() == self.group)?;
-        if group.state() != "Stable" {
-            return None;
-        }
+/// Partitions of these topics, each with its number of them, that no member of the group has while it is at rest; None when
+/// that cannot be told right now.
+///
+/// Kafka 4.1 lets this happen to static members under cooperative rebalances: between the round in which a member is told to
+/// give partitions up and the one in which others get them, the member dies and comes back under its name. The coordinator
+/// hands it what it was left with, without a rebalance; nothing is left that it could give up, and nobody asks for a second
+/// round.
+pub(super) fn orphans<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    topics: &[(String, usize)],
+) -> Option<Vec<Partition>> {
+    let answer = client.fetch_group_list(Some(group), ASK_TIMEOUT).ok()?;
+    let found = answer.groups().iter().find(|found| found.name() == group)?;
+    if found.state() != "Stable" {
+        return None;
+    }
+    let mut orphans = Vec::new();
+    for (topic, partitions) in topics {
         let mut owned = BTreeSet::new();
-        for member in group.members() {
-            owned.extend(assigned(member.assignment()?, &self.topic)?);
+        for member in found.members() {
+            owned.extend(assigned(member.assignment().unwrap_or_default(), topic)?);
         }
-        let partitions = i32::try_from(self.identity.partitions).ok()?;
-        let orphans = (0..partitions).filter(|partition| !owned.contains(partition));
-        Some(orphans.collect())
+        let numbers =
+            (0..i32::try_from(*partitions).ok()?).filter(|number| !owned.contains(number));
+        orphans.extend(numbers.map(|number| Partition {
+            topic: topic.clone(),
+            number,
+        }));
+    }
+    Some(orphans)
+}
+
+/// Looks in a row that found partitions that nobody has: between the two rounds of a rebalance there are some for a moment.
+#[derive(Debug, Default)]
+pub(crate) struct OrphanLooks(u32);
+
+impl OrphanLooks {
+    /// Whether this look and those before it say that nobody is going to get them.
+    pub(crate) fn confirm(&mut self, found: bool) -> bool {
+        self.0 = if found { self.0 + 1 } else { 0 };
+        let confirmed = self.0 >= 3;
+        if confirmed {
+            self.0 = 0;
+        }
+        confirmed
     }
 }
 
@@ -76,6 +95,14 @@ fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_found_three_times_in_a_row_is_nobodys() {
+        let mut looks = OrphanLooks::default();
+        let found = [true, true, false, true, true, true, true];
+        let confirmed = found.map(|found| looks.confirm(found));
+        assert_eq!(confirmed, [false, false, false, false, false, true, false]);
+    }
 
     #[test]
     fn an_assignment_is_read_by_topic_and_a_torn_one_is_none() {

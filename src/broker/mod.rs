@@ -24,6 +24,7 @@ pub use client::{Config, Kafka, Membership};
 pub(crate) use consumer::place_of;
 pub use consumer::{Batch, GroupConsumer, Reading, Record};
 pub use error::{BrokerError, Remedy};
+pub(crate) use group::OrphanLooks;
 pub use identity::{Identity, NotAnIdentity};
 pub use membership::{GroupMember, Share};
 pub use position::{NextOffset, Partition};

@@ -18,6 +18,7 @@ mod positions;
 mod restarts;
 mod restore;
 mod service;
+mod snapshots;
 mod support;
 mod topic_identity;
 mod warehouse_refusals;

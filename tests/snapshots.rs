@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{SubsecRound, Utc};
+use rdkafka::producer::Producer;
 use serde_json::Value;
 use sluicebox::generate::{Event, Events, Options};
 use tempfile::TempDir;

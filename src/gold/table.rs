@@ -123,9 +123,9 @@ impl Table {
     ) -> anyhow::Result<()> {
         state.evict()?;
         let held = Held {
+            changed: state.len() > 0,
             state,
             standing,
-            changed: true,
             saved: Instant::now(),
         };
         self.states.insert(partition, held);

@@ -98,6 +98,13 @@ impl BrokerError {
                 "raise max.message.bytes of rejected_events: a rejected event needs the room of the raw one and its headers"
                     .to_owned()
             }
+            // Kafka 4.1 says so now and then for a moment, too.
+            Self::Aborted { source, .. }
+                if source.rdkafka_error_code()
+                    == Some(RDKafkaErrorCode::InconsistentGroupProtocol) =>
+            {
+                "end the members of the group that run an older version: they share partitions in another way".to_owned()
+            }
             Self::Aborted { .. } => "the work is done again; if it goes on, look into the broker's log".to_owned(),
             Self::Lost { .. } => {
                 "the work goes on by itself where the last transaction ended, and nothing was written twice; if this repeats, either the broker is slow to answer, or two processes share a state folder or a group member's name".to_owned()
@@ -121,9 +128,6 @@ impl BrokerError {
                     | RDKafkaErrorCode::UnknownTopic
                     | RDKafkaErrorCode::UnknownPartition,
                 ) => "`sluicebox setup` creates the pipeline's topics; names stand under [topics]".to_owned(),
-                Some(RDKafkaErrorCode::InconsistentGroupProtocol) => {
-                    "end the members of the group that run an older version: they share partitions in another way".to_owned()
-                }
                 _ => "restart the service: it goes on where the last transaction ended".to_owned(),
             },
         }
@@ -137,9 +141,9 @@ impl BrokerError {
                 _ => Remedy::Rejoin,
             },
             Self::Lost { .. } | Self::Orphans { .. } => Remedy::Rejoin,
-            Self::Aborted { .. } => Remedy::Again,
-            Self::MissingTopic { .. }
-            | Self::Setting { .. }
+            // A broker that has just been started may not know of its topics for a moment.
+            Self::Aborted { .. } | Self::MissingTopic { .. } => Remedy::Again,
+            Self::Setting { .. }
             | Self::TooLarge { .. }
             | Self::PositionLost { .. }
             | Self::Fatal { .. } => Remedy::GiveUp,
@@ -306,7 +310,6 @@ fn is_for_people(code: RDKafkaErrorCode) -> bool {
             | Code::UnsupportedForMessageFormat
             | Code::InvalidTransactionTimeout
             | Code::InvalidSessionTimeout
-            | Code::InconsistentGroupProtocol
             | Code::UnknownTopicOrPartition
             | Code::UnknownTopic
             | Code::UnknownPartition

@@ -12,6 +12,7 @@ mod harness;
 mod hostile_events;
 mod keys;
 mod own_pipeline;
+mod reconcile;
 mod restarts;
 mod service;
 mod support;

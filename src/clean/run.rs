@@ -14,7 +14,7 @@ use crate::broker::{
     Admin, BrokerError, Change, Commit, GroupConsumer, Kafka, NextOffset, Outgoing, Record,
     TransactionalProducer, place_of,
 };
-use crate::rejected::{copied, headers};
+use crate::rejected::{SOURCE, copied, headers};
 use crate::sql::Pipeline;
 use crate::status::{Job, Ledger, Stage, Status};
 
@@ -278,6 +278,7 @@ fn outgoing<'a>(
         Fate::Remembered | Fate::Duplicate => None,
         Fate::Clean { row } => {
             let key = cleaned.key(*row);
+            let source = format!("{}:{}", record.partition(), record.offset());
             Some(Outgoing {
                 topic: &config.clean,
                 // Without a key there is nothing to spread by, and the rows of the NULL key have to meet.
@@ -285,7 +286,7 @@ fn outgoing<'a>(
                 key,
                 value: Some(cleaned.value(*row)),
                 timestamp_ms,
-                headers: copied(record),
+                headers: copied(record).with(SOURCE, Some(source.as_bytes())),
                 tag,
             })
         }

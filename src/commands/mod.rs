@@ -4,6 +4,7 @@ mod cli;
 pub mod demo;
 mod failure;
 mod logging;
+pub mod reconcile;
 pub mod run;
 pub mod setup;
 mod tables;
@@ -39,6 +40,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(cli.load()?, &args.jobs()).map(|()| done),
         Command::Setup(args) => setup::run(&cli.load()?, args).map(|()| done),
         Command::Verify => verify::run(&cli.load()?).map(|()| done),
+        Command::Reconcile(args) => reconcile::run(&cli.load()?, args),
         Command::Query(args) => {
             let config = cli.load()?;
             config.require_warehouse()?;

@@ -15,4 +15,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use batch::CleanBatches;
 pub use run::{Config, run};
+pub(crate) use table::Table;

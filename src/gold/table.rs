@@ -15,7 +15,7 @@ use crate::broker::{
 };
 use crate::rejected::{EVALUATION, Reason};
 use crate::sql::decode::Decoder;
-use crate::sql::encode::Encoder;
+use crate::sql::encode::{Encoded, Encoder};
 use crate::sql::{Column, GoldQuery, Pipeline};
 
 /// The header that carries a row's mergeable state.
@@ -81,6 +81,26 @@ impl Table {
     /// The partition is not this member's any more.
     pub(crate) fn drop_state(&mut self, partition: i32) {
         self.states.remove(&partition);
+    }
+
+    /// The partition begins without any rows.
+    pub(crate) fn begin(&mut self, partition: i32) -> anyhow::Result<()> {
+        let state = State::new(self.query())?;
+        self.states.insert(partition, state);
+        Ok(())
+    }
+
+    /// The keys and the values of an update's rows, as they stand in the topic.
+    pub(crate) fn encode(
+        &mut self,
+        merged: &Merged,
+    ) -> anyhow::Result<(Encoded<'_>, Encoded<'_>)> {
+        let query = &self.pipeline.gold[self.at].query;
+        let results = &merged.update.results;
+        let keys = self.keys.encode(&keyed(query, results)?)?;
+        let columns: Vec<usize> = (0..query.columns().len()).collect();
+        let rows = self.rows.encode(&results.project(&columns)?)?;
+        Ok((keys, rows))
     }
 
     /// Reads the changelog partition to its end and takes its states. States without a committed position would be counted
@@ -210,15 +230,14 @@ impl Table {
         producer: &TransactionalProducer,
         merged: &Merged,
     ) -> anyhow::Result<()> {
-        let gold = &self.pipeline.gold[self.at];
+        let pipeline = Arc::clone(&self.pipeline);
+        let gold = &pipeline.gold[self.at];
         let width = gold.query.columns().len();
         let results = &merged.update.results;
         let newest = results
             .column(width)
             .as_primitive::<TimestampMicrosecondType>();
-        let keys = self.keys.encode(&keyed(&gold.query, results)?)?;
-        let columns: Vec<usize> = (0..width).collect();
-        let rows = self.rows.encode(&results.project(&columns)?)?;
+        let (keys, rows) = self.encode(merged)?;
         let mut state = Vec::new();
         for row in 0..merged.update.len() {
             merged.update.header(row, &mut state);

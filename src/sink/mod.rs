@@ -34,6 +34,7 @@ pub mod stage;
 pub mod table;
 
 pub use error::SinkError;
+pub(crate) use literal::{quoted, text};
 pub use flush::{Flushed, Limits, Sink};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{
     BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders,
@@ -127,6 +127,21 @@ impl Kafka {
             .iter()
             .map(|partition| (partition.id(), end(partition.id())))
             .collect()
+    }
+
+    /// Writes positions of a group that has no members.
+    pub(crate) fn commit(&self, group: &str, topic: &str, positions: &BTreeMap<i32, i64>) {
+        let mut config = self.client();
+        config.set("group.id", group);
+        let consumer: BaseConsumer = config.create().expect("the settings are right");
+        let mut list = TopicPartitionList::new();
+        for (partition, position) in positions {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*position))
+                .expect("the offset is valid");
+        }
+        consumer
+            .commit(&list, CommitMode::Sync)
+            .expect("the group has no members");
     }
 
     fn consumer(&self, isolation: &str) -> BaseConsumer {

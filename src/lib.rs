@@ -12,6 +12,7 @@ mod reconcile;
 mod rejected;
 pub mod sink;
 pub mod sql;
+pub mod state_folder;
 pub mod status;
 pub mod warehouse;
 pub mod web;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use sluicebox::generate::{Events, Options, Ratio};
 
 use crate::support::books::Books;
-use crate::support::kafka::{Kafka, Message, Record};
+use crate::support::deployment::ADMINISTRATOR;
+use crate::support::kafka::Kafka;
 
 const EVENTS: usize = 3_000;
 
@@ -54,7 +55,13 @@ fn differences(report: &Value) -> Vec<String> {
         let listed = report[part]["differences"]["listed"].as_array();
         for one in listed.map_or(&[][..], Vec::as_slice) {
             let word = |name: &str| one[name].as_str().expect("a text").to_owned();
-            all.push(format!("{part}: {} in {}: {}: {}", word("kind"), word("place"), word("key"), word("detail")));
+            all.push(format!(
+                "{part}: {} in {}: {}: {}",
+                word("kind"),
+                word("place"),
+                word("key"),
+                word("detail")
+            ));
         }
     }
     all
@@ -62,7 +69,10 @@ fn differences(report: &Value) -> Vec<String> {
 
 fn sum(report: &Value, part: &str, name: &str) -> u64 {
     let numbers = report[part]["numbers"].as_array().expect("numbers");
-    numbers.iter().map(|row| row[name].as_u64().expect("a number")).sum()
+    numbers
+        .iter()
+        .map(|row| row[name].as_u64().expect("a number"))
+        .sum()
 }
 
 fn assert_clean(report: &Value, code: Option<i32>) {
@@ -74,23 +84,15 @@ fn assert_clean(report: &Value, code: Option<i32>) {
 fn after_a_run(name: &str) -> Books {
     let books = Books::open(name);
     books.deployment.produce(events(7, EVENTS));
-    let clean = books.judged().iter().filter(|(_, verdict)| verdict.clean().is_some()).count();
+    let clean = books
+        .judged()
+        .iter()
+        .filter(|(_, verdict)| verdict.clean().is_some())
+        .count();
     let mut service = books.deployment.start(&["run"]);
     books.await_loaded(&mut service, clean);
     assert!(service.terminate().success());
     books
-}
-
-/// Writes a record as it was read, to the same partition.
-fn write(topic: &str, record: &Record) {
-    let message = Message {
-        key: record.key.clone(),
-        value: record.value.clone(),
-        headers: record.headers.clone(),
-        timestamp: Some(record.timestamp),
-        partition: Some(record.partition),
-    };
-    Kafka::shared().produce(topic, [message]);
 }
 
 #[test]
@@ -114,7 +116,11 @@ fn books_that_are_right_are_found_right_while_the_service_works_and_afterwards()
             looks += 1;
         }
     });
-    let clean = books.judged().iter().filter(|(_, verdict)| verdict.clean().is_some()).count();
+    let clean = books
+        .judged()
+        .iter()
+        .filter(|(_, verdict)| verdict.clean().is_some())
+        .count();
     books.await_loaded(&mut service, clean);
     assert!(service.terminate().success());
 
@@ -128,7 +134,10 @@ fn books_that_are_right_are_found_right_while_the_service_works_and_afterwards()
     assert!(of("rejected") > 0 && of("duplicate") > 0, "{report}");
     assert_eq!(sum(&report, "gold", "counted"), clean as u64);
     assert!(sum(&report, "gold", "rows") > 0);
-    assert_eq!(sum(&report, "warehouse", "rows"), sum(&report, "warehouse", "equal"));
+    assert_eq!(
+        sum(&report, "warehouse", "rows"),
+        sum(&report, "warehouse", "equal")
+    );
 
     let (report, code) = reconcile(&books, &["--kafka-only"]);
     assert_clean(&report, code);
@@ -142,17 +151,21 @@ fn damage_in_the_topics_is_found_and_named() {
     let kafka = Kafka::shared();
     let find = |differences: &[String], what: &str| {
         assert!(
-            differences.iter().any(|difference| difference.contains(what)),
+            differences
+                .iter()
+                .any(|difference| difference.contains(what)),
             "no {what} in {differences:#?}"
         );
     };
 
     // A clean event written a second time, and one that nobody has sent.
     let clean = kafka.read_all(&deployment.clean);
-    write(&deployment.clean, &clean[0]);
+    kafka.rewrite(&deployment.clean, &clean[0]);
     let mut forged = clean[1].clone();
-    forged.headers.retain(|(name, _)| name != "sluicebox.source");
-    write(&deployment.clean, &forged);
+    forged
+        .headers
+        .retain(|(name, _)| name != "sluicebox.source");
+    kafka.rewrite(&deployment.clean, &forged);
     // A refused event whose reason was changed.
     let rejected = kafka.read_all(&deployment.rejected);
     let mut other = rejected[0].clone();
@@ -161,14 +174,14 @@ fn damage_in_the_topics_is_found_and_named() {
             *value = Some(b"no_reason".to_vec());
         }
     }
-    write(&deployment.rejected, &other);
+    kafka.rewrite(&deployment.rejected, &other);
     // A gold row that its events do not add up to, and one without events.
     let gold = kafka.read_all(&books.gold);
     let mut wrong = gold[0].clone();
     let text = String::from_utf8(wrong.value.take().expect("a row")).expect("text");
     let (before, rest) = text.split_once("\"page_views\":").expect("the column");
     wrong.value = Some(format!("{before}\"page_views\":9{rest}").into_bytes());
-    write(&books.gold, &wrong);
+    kafka.rewrite(&books.gold, &wrong);
     let mut invented = gold[1].clone();
     let rename = |bytes: Option<Vec<u8>>| {
         let text = String::from_utf8(bytes.expect("there")).expect("text");
@@ -177,7 +190,7 @@ fn damage_in_the_topics_is_found_and_named() {
     };
     invented.key = rename(invented.key.take());
     invented.value = rename(invented.value.take());
-    write(&books.gold, &invented);
+    kafka.rewrite(&books.gold, &invented);
 
     let (report, code) = reconcile(&books, &["--kafka-only"]);
     assert_eq!(code, Some(1));
@@ -196,7 +209,12 @@ fn damage_in_the_topics_is_found_and_named() {
 
     // The list is cut, the number is not.
     let (report, _) = reconcile(&books, &["--kafka-only", "--limit", "1"]);
-    assert_eq!(report["ledger"]["differences"]["listed"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        report["ledger"]["differences"]["listed"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
     assert_eq!(report["ledger"]["differences"]["total"].as_u64(), Some(3));
 }
 
@@ -212,13 +230,15 @@ fn events_that_were_skipped_are_lost_by_offset() {
     kafka.commit(&group, &deployment.raw, &ends);
     let (report, code) = reconcile(&books, &["--kafka-only"]);
     assert_eq!(code, Some(1));
-    let skipped = books.judged().split_off(0);
-    let lost = report["ledger"]["differences"]["total"].as_u64().expect("a number");
-    assert!(lost >= 190 && lost <= 210, "{lost} of {}", skipped.len());
+    let lost = report["ledger"]["differences"]["total"]
+        .as_u64()
+        .expect("a number");
+    assert!(lost >= 190 && lost <= 210, "{lost}");
     assert!(
         differences(&report)
             .iter()
-            .all(|difference| difference.starts_with(&format!("ledger: lost in {}[", deployment.raw))),
+            .all(|difference| difference
+                .starts_with(&format!("ledger: lost in {}[", deployment.raw))),
         "{report}"
     );
 }
@@ -231,9 +251,11 @@ fn damage_in_the_warehouse_is_found_and_named() {
     let (report, code) = reconcile(&books, &[]);
     assert_clean(&report, code);
 
+    // The service's own role may not do such things.
+    let role = format!("warehouse.role={ADMINISTRATOR}");
     let damage = |sql: &str, back: &str, expected: &[&str]| {
-        deployment.done(&["query", sql]);
-        let (report, code) = reconcile(&books, &[]);
+        deployment.done(&["query", "--set", &role, sql]);
+        let (report, code) = reconcile(&books, &["--limit", "100000"]);
         let found = differences(&report);
         assert_eq!(code, Some(1), "{sql}: {report}");
         for what in expected {
@@ -243,7 +265,7 @@ fn damage_in_the_warehouse_is_found_and_named() {
             );
         }
         if !back.is_empty() {
-            deployment.done(&["query", back]);
+            deployment.done(&["query", "--set", &role, back]);
             let (report, code) = reconcile(&books, &[]);
             assert_clean(&report, code);
         }
@@ -262,7 +284,10 @@ fn damage_in_the_warehouse_is_found_and_named() {
     damage(
         &format!("INSERT INTO {gold} VALUES ('nobody', '2026-01-01', 1, 1, 1, 1.00, 1)"),
         &format!("DELETE FROM {gold} WHERE customer_id = 'nobody'"),
-        &["warehouse: unexpected", "customer_id=nobody event_date=2026-01-01"],
+        &[
+            "warehouse: unexpected",
+            "customer_id=nobody event_date=2026-01-01",
+        ],
     );
     // An invented row of the appended table.
     damage(
@@ -272,8 +297,14 @@ fn damage_in_the_warehouse_is_found_and_named() {
     );
     // What was loaded is said not to be, and the other way round.
     damage(
-        &format!("UPDATE SLUICEBOX_CONTROL SET next_offset = next_offset - 20 WHERE topic = '{}'", deployment.clean),
-        &format!("UPDATE SLUICEBOX_CONTROL SET next_offset = next_offset + 20 WHERE topic = '{}'", deployment.clean),
+        &format!(
+            "UPDATE SLUICEBOX_CONTROL SET next_offset = next_offset - 20 WHERE topic = '{}'",
+            deployment.clean
+        ),
+        &format!(
+            "UPDATE SLUICEBOX_CONTROL SET next_offset = next_offset + 20 WHERE topic = '{}'",
+            deployment.clean
+        ),
         &["warehouse: unexpected in KAFKA_EVENTS_SILVER"],
     );
     // An appended row twice, then none at all.

@@ -2,6 +2,7 @@
 //!
 //! It verifies key-pair JWTs against registered public keys, speaks the SQL API, and serves the files of its stages over
 //! an S3-compatible endpoint. It keeps no promise about durability or security beyond what those uses need.
+#![forbid(unsafe_code)]
 
 pub mod engine;
 mod key;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{CALL_TIMEOUT, Kafka};
@@ -55,6 +55,14 @@ impl Admin {
             client,
             kafka: kafka.clone(),
         })
+    }
+
+    pub(super) fn inner(&self) -> &Client<DefaultClientContext> {
+        self.client.inner()
+    }
+
+    pub(super) fn kafka(&self) -> &Kafka {
+        &self.kafka
     }
 
     /// Number of a topic's partitions; None when there is no such topic.

@@ -1,8 +1,5 @@
 //! Consumer groups from the outside: their members and their positions.
 
-use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -102,37 +99,4 @@ impl Group {
         let members = groups.groups().iter().map(|group| group.members().len());
         Ok(members.sum())
     }
-}
-
-/// Deletes what partitions hold before these offsets; offsets go on growing from there.
-///
-/// # Errors
-/// No broker, or a refusal: without the right to DELETE on the topic, say.
-pub(crate) fn delete_records(
-    kafka: &Kafka,
-    before: &[(Partition, i64)],
-) -> Result<(), BrokerError> {
-    let refused = |source| BrokerError::Fatal {
-        call: "a deletion of records",
-        source,
-    };
-    let client: AdminClient<DefaultClientContext> = kafka
-        .client(&[])
-        .create()
-        .map_err(|error| kafka.unavailable("the creation of an admin client", error))?;
-    let mut list = TopicPartitionList::new();
-    for (at, offset) in before {
-        list.add_partition_offset(&at.topic, at.number, Offset::Offset(*offset))
-            .map_err(refused)?;
-    }
-    if before.is_empty() {
-        return Ok(());
-    }
-    let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT));
-    let done = block_on(client.delete_records(&list, &options))
-        .map_err(|error| kafka.unavailable("a deletion of records", error))?;
-    for element in done.elements() {
-        element.error().map_err(refused)?;
-    }
-    Ok(())
 }

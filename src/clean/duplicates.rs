@@ -3,10 +3,11 @@
 //! An event that passed the rules is compared with the newest earlier one of its partition that passed them too and has the
 //! same id, if that one is near enough in offsets and in record time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use xxhash_rust::xxh3::xxh3_128;
+use hashbrown::{HashTable, hash_table};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// How far back an event is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +29,28 @@ pub enum Seen {
     Other,
 }
 
+/// An event: 40 bytes, so that a million of them with their index stay below 60 MB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
+    id: [u8; 16],
+    /// Only compared between events of one id, so 64 bits are plenty.
+    value: u64,
     offset: i64,
     timestamp_ms: i64,
-    value: u128,
 }
 
-/// The events of one raw partition that are remembered: 16 bytes for an id, 16 for a value.
+/// The events of one raw partition that are remembered, in their order, and an index to the newest of each id.
+///
+/// Entries are numbered from the first one ever seen, modulo 2^32; the index holds numbers.
 #[derive(Debug)]
 pub struct Window {
     bounds: Bounds,
-    newest: HashMap<u128, Entry>,
-    order: VecDeque<(i64, u128)>,
-    /// What the batch at hand has replaced, to be put back if its transaction aborts.
-    undo: Vec<(u128, Option<Entry>)>,
+    entries: VecDeque<Entry>,
+    /// The number of the oldest entry.
+    first: u32,
+    newest: HashTable<u32>,
+    /// Per entry of the batch at hand: the entry of its id that was the newest before.
+    undo: Vec<Option<u32>>,
 }
 
 impl Window {
@@ -50,24 +58,24 @@ impl Window {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            newest: HashMap::new(),
-            order: VecDeque::new(),
+            entries: VecDeque::new(),
+            first: 0,
+            newest: HashTable::new(),
             undo: Vec::new(),
         }
     }
 
     /// Compares an event that passed the rules with what was there before, then remembers it. Offsets only grow.
     pub fn see(&mut self, offset: i64, timestamp_ms: i64, event_id: &[u8], value: &[u8]) -> Seen {
-        let id = xxh3_128(event_id);
         let entry = Entry {
+            id: xxh3_128(event_id).to_ne_bytes(),
+            value: xxh3_64(value),
             offset,
             timestamp_ms,
-            value: xxh3_128(value),
         };
-        let before = self.newest.insert(id, entry);
-        self.undo.push((id, before));
-        self.order.push_back((offset, id));
-        match before {
+        let before = self.push(entry);
+        self.undo.push(before);
+        match before.map(|number| self.at(number)) {
             Some(before) if self.is_near(before, entry) => {
                 if before.value == entry.value {
                     Seen::Same
@@ -82,36 +90,44 @@ impl Window {
     /// The batch is committed: what is too far back is forgotten.
     pub fn commit(&mut self) {
         self.undo.clear();
-        let Some((last, _)) = self.order.back().copied() else {
+        let Some(last) = self.entries.back().map(|entry| entry.offset) else {
             return;
         };
-        while let Some((offset, id)) = self.order.front().copied() {
-            if last.abs_diff(offset) <= self.bounds.events {
+        while let Some(oldest) = self.entries.front().copied() {
+            if last.abs_diff(oldest.offset) <= self.bounds.events {
                 break;
             }
-            self.order.pop_front();
-            if self
+            // Where a newer event of the id has come since, the index has its number.
+            if let Ok(slot) = self
                 .newest
-                .get(&id)
-                .is_some_and(|entry| entry.offset == offset)
+                .find_entry(hash(&oldest.id), |number| *number == self.first)
             {
-                self.newest.remove(&id);
+                slot.remove();
             }
+            self.entries.pop_front();
+            self.first = self.first.wrapping_add(1);
         }
     }
 
     /// The batch is aborted: as if it had not been seen.
     pub fn abort(&mut self) {
-        while let Some((id, before)) = self.undo.pop() {
-            self.order.pop_back();
-            match before {
-                Some(entry) => self.newest.insert(id, entry),
-                None => self.newest.remove(&id),
+        while let Some(before) = self.undo.pop() {
+            let Some(entry) = self.entries.pop_back() else {
+                return;
             };
+            let number = self.next();
+            let found = self.newest.find_entry(hash(&entry.id), |at| *at == number);
+            match (found, before) {
+                (Ok(mut slot), Some(before)) => *slot.get_mut() = before,
+                (Ok(slot), None) => {
+                    slot.remove();
+                }
+                (Err(_), _) => {}
+            }
         }
     }
 
-    /// Number of events remembered.
+    /// Number of ids remembered.
     pub fn len(&self) -> usize {
         self.newest.len()
     }
@@ -119,6 +135,49 @@ impl Window {
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.newest.is_empty()
+    }
+
+    /// Bytes that the window takes, spare room included.
+    pub fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.newest.allocation_size()
+    }
+
+    /// Puts an entry in and answers with the number of its id's newest one before.
+    fn push(&mut self, entry: Entry) -> Option<u32> {
+        if self.entries.len() == self.entries.capacity() {
+            // Doubling would take twice the memory just when the window is full.
+            self.entries
+                .reserve_exact((self.entries.len() / 8).max(1024));
+        }
+        let number = self.next();
+        self.entries.push_back(entry);
+        let (entries, first) = (&self.entries, self.first);
+        let id_of = |number: u32| entries[position(first, number)].id;
+        let slot = self.newest.entry(
+            hash(&entry.id),
+            |number| id_of(*number) == entry.id,
+            |number| hash(&id_of(*number)),
+        );
+        match slot {
+            hash_table::Entry::Occupied(mut slot) => {
+                Some(std::mem::replace(slot.get_mut(), number))
+            }
+            hash_table::Entry::Vacant(slot) => {
+                slot.insert(number);
+                None
+            }
+        }
+    }
+
+    fn at(&self, number: u32) -> Entry {
+        self.entries[position(self.first, number)]
+    }
+
+    /// The number of the entry that comes next.
+    fn next(&self) -> u32 {
+        let length = u32::try_from(self.entries.len())
+            .expect("a window is of at most 10,000,000 offsets and a batch");
+        self.first.wrapping_add(length)
     }
 
     fn is_near(&self, before: Entry, now: Entry) -> bool {
@@ -132,8 +191,21 @@ impl Window {
     }
 }
 
+/// Part of an id is a hash already.
+fn hash(id: &[u8; 16]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *id;
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
+fn position(first: u32, number: u32) -> usize {
+    usize::try_from(number.wrapping_sub(first)).expect("32 bits fit")
+}
+
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     fn window() -> Window {
@@ -177,12 +249,82 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_by_the_window() {
-        let mut window = window();
-        for offset in 0..1000_i64 {
+    fn a_window_of_a_million_ids_stays_below_100_megabytes() {
+        const EVENTS: i64 = 1_000_000;
+        let bounds = Bounds {
+            events: 1_000_000,
+            time: Duration::from_secs(3600),
+        };
+        let mut window = Window::new(bounds);
+        let mut most = 0;
+        for offset in 0..EVENTS * 5 / 2 {
             window.see(offset, 0, &offset.to_be_bytes(), b"");
-            window.commit();
+            if offset % 50_000 == 49_999 {
+                most = most.max(window.bytes());
+                window.commit();
+            }
         }
-        assert_eq!((window.len(), window.order.len()), (11, 11));
+        assert_eq!(window.len(), 1_000_001);
+        assert!(most < 100_000_000, "{most} bytes");
+        assert_eq!(
+            window.see(EVENTS * 5 / 2, 0, &(EVENTS * 3 / 2).to_be_bytes(), b""),
+            Seen::Same
+        );
+        assert_eq!(
+            window.see(
+                EVENTS * 5 / 2 + 1,
+                0,
+                &(EVENTS * 3 / 2 - 2).to_be_bytes(),
+                b""
+            ),
+            Seen::Never
+        );
+    }
+
+    #[test]
+    fn the_window_does_what_a_plain_list_does() {
+        let bounds = Bounds {
+            events: 40,
+            time: Duration::from_millis(300),
+        };
+        let mut random = ChaCha8Rng::seed_from_u64(4);
+        let mut window = Window::new(bounds);
+        window.first = u32::MAX - 500;
+        let mut list: Vec<(i64, i64, u8, u8)> = Vec::new();
+        let mut offset = 0;
+        for _ in 0..1000 {
+            let kept = list.len();
+            for _ in 0..random.random_range(0..20) {
+                offset += random.random_range(1..4);
+                let time = offset * 10 + random.random_range(-50..50);
+                let (id, value) = (random.random_range(0..30), random.random_range(0..2));
+                let newest = list.iter().rev().find(|seen| seen.2 == id);
+                let expected = match newest {
+                    Some((at, then, _, before))
+                        if offset - at <= 40 && (time - then).abs() <= 300 =>
+                    {
+                        if *before == value {
+                            Seen::Same
+                        } else {
+                            Seen::Other
+                        }
+                    }
+                    _ => Seen::Never,
+                };
+                assert_eq!(
+                    window.see(offset, time, &[id], &[value]),
+                    expected,
+                    "offset {offset}"
+                );
+                list.push((offset, time, id, value));
+            }
+            if random.random_bool(0.3) {
+                window.abort();
+                list.truncate(kept);
+            } else {
+                window.commit();
+            }
+        }
+        assert!(window.entries.len() <= 41, "{}", window.entries.len());
     }
 }

@@ -5,6 +5,7 @@ pub mod demo;
 mod failure;
 mod logging;
 pub mod reconcile;
+pub mod reset;
 pub mod run;
 pub mod setup;
 mod tables;
@@ -41,6 +42,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Setup(args) => setup::run(&cli.load()?, args).map(|()| done),
         Command::Verify => verify::run(&cli.load()?).map(|()| done),
         Command::Reconcile(args) => reconcile::run(&cli.load()?, args),
+        Command::Reset(args) => reset::run(&cli.load()?, args).map(|()| done),
         Command::Query(args) => {
             let config = cli.load()?;
             config.require_warehouse()?;

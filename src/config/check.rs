@@ -105,6 +105,11 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
         config.sink.clean_table.is_empty(),
         "the table of the clean events",
     )?;
+    check.must_be_set(
+        "state.folder",
+        config.state.folder.as_os_str().is_empty(),
+        "the folder for the state",
+    )?;
 
     let servers = &config.kafka.bootstrap_servers;
     let well_formed = servers.split(',').all(is_host_and_port);

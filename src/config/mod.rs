@@ -31,7 +31,7 @@ pub use error::ConfigError;
 pub use properties::Properties;
 pub use sections::{
     CleanSection, GoldSection, KafkaSection, LogFormat, LogSection, PipelineSection, SinkSection,
-    TopicsSection, WarehouseSection, WebSection,
+    StateSection, TopicsSection, WarehouseSection, WebSection,
 };
 pub use size::ByteSize;
 
@@ -53,6 +53,8 @@ pub struct Config {
     pub sink: SinkSection,
     /// The warehouse and its stage.
     pub warehouse: WarehouseSection,
+    /// What the process keeps between its runs.
+    pub state: StateSection,
     /// Metrics and health.
     pub web: WebSection,
     /// What is written to stderr.
@@ -116,8 +118,9 @@ impl Config {
         let beside_file = |settings: &[Setting], key: &str| {
             settings.iter().any(|s| s.key == key && s.beside_file)
         };
-        let paths: [(&str, &mut PathBuf); 3] = [
+        let paths: [(&str, &mut PathBuf); 4] = [
             ("pipeline.folder", &mut self.pipeline.folder),
+            ("state.folder", &mut self.state.folder),
             (
                 "warehouse.private_key_file",
                 &mut self.warehouse.private_key_file,

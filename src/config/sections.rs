@@ -214,6 +214,23 @@ impl Default for WarehouseSection {
     }
 }
 
+/// `[state]`: what the process keeps between its runs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateSection {
+    /// Folder with the process's name for the broker and copies of its gold state. May be lost: a start then takes longer.
+    /// Processes may share it.
+    pub folder: PathBuf,
+}
+
+impl Default for StateSection {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("state"),
+        }
+    }
+}
+
 /// `[web]`: metrics and health.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]

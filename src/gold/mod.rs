@@ -9,6 +9,7 @@
 //! | the commit | state is restored with it; the next records are read |
 
 mod batch;
+mod restore;
 mod run;
 mod state;
 mod table;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::batch::CleanBatches;
+use super::restore::Restore;
 use super::table::{Merged, Table, positions};
 use crate::broker::{
     Admin, BrokerError, Change, Commit, GroupConsumer, Kafka, Outgoing, Record,
@@ -22,6 +23,9 @@ use crate::status::{GoldTotals, Job, Stage, Status};
 
 /// How often a transaction is tried again before the job gives up.
 const MOST_TRIES: u32 = 5;
+
+/// How long a restore goes on before anything else is looked at.
+const RESTORE_STEP: Duration = Duration::from_millis(100);
 
 /// What the job needs to know.
 #[derive(Debug, Clone)]
@@ -60,7 +64,7 @@ pub fn run(
 
 struct GoldJob<'a> {
     config: &'a Config,
-    kafka: &'a Kafka,
+    restore: Restore,
     consumer: GroupConsumer,
     producer: TransactionalProducer,
     batches: CleanBatches,
@@ -98,7 +102,7 @@ impl<'a> GoldJob<'a> {
         let batches = CleanBatches::new(pipeline.clean.columns());
         Ok(Self {
             config,
-            kafka,
+            restore: Restore::new(kafka, pipeline)?,
             consumer,
             producer,
             batches,
@@ -119,7 +123,7 @@ impl<'a> GoldJob<'a> {
             let assigned = changes
                 .iter()
                 .any(|change| matches!(change, Change::Assigned(_)));
-            rebalance(&mut self.tables, self.kafka, changes)?;
+            rebalance(&mut self.tables, &mut self.restore, changes)?;
             if assigned {
                 status.stage(Job::Gold, Stage::Running);
             }
@@ -172,11 +176,18 @@ fn counted(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-fn rebalance(tables: &mut [Table], kafka: &Kafka, changes: Vec<Change>) -> anyhow::Result<()> {
+fn rebalance(
+    tables: &mut [Table],
+    restore: &mut Restore,
+    changes: Vec<Change>,
+) -> anyhow::Result<()> {
     for change in changes {
         match change {
             Change::Revoked(partitions) => {
                 info!(?partitions, "partitions revoked");
+                for partition in &partitions {
+                    restore.forget(*partition)?;
+                }
                 for table in tables.iter_mut() {
                     partitions
                         .iter()
@@ -184,10 +195,12 @@ fn rebalance(tables: &mut [Table], kafka: &Kafka, changes: Vec<Change>) -> anyho
                 }
             }
             Change::Assigned(assignments) => {
+                let mut left = assignments.len();
                 for given in assignments {
-                    for table in tables.iter_mut() {
-                        table.restore(kafka, given.partition, given.committed)?;
-                    }
+                    restore.begin(given.partition, given.committed)?;
+                }
+                while left > 0 {
+                    left -= restore.advance(tables, RESTORE_STEP)?.len();
                 }
             }
             Change::Failed(error) => {

@@ -42,6 +42,8 @@ pub(crate) struct Update {
 /// Why a state that was read back is of no use.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum BadState {
+    #[error("it has no state")]
+    Missing,
     #[error("its state does not decode")]
     Malformed,
     #[error("its state was written by another version of the query")]

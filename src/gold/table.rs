@@ -7,22 +7,15 @@ use anyhow::{Context, anyhow};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
-use tracing::info;
 
 use super::state::{State, Update};
-use crate::broker::{
-    Headers, Kafka, NextOffset, Outgoing, Partition, TransactionalProducer, read_changelog,
-};
+use crate::broker::{Headers, NextOffset, Outgoing, TransactionalProducer};
 use crate::rejected::{EVALUATION, Reason};
-use crate::sql::decode::Decoder;
 use crate::sql::encode::{Encoded, Encoder};
-use crate::sql::{Column, GoldQuery, Pipeline};
+use crate::sql::{GoldQuery, Pipeline};
 
 /// The header that carries a row's mergeable state.
-const STATE: &str = "sluicebox.state";
-
-/// Restored records between two progress lines.
-const PROGRESS_EVERY: u64 = 250_000;
+pub(crate) const STATE: &str = "sluicebox.state";
 
 /// What clean rows of one partition change in a table.
 pub(crate) struct Merged {
@@ -103,55 +96,9 @@ impl Table {
         Ok((keys, rows))
     }
 
-    /// Reads the changelog partition to its end and takes its states. States without a committed position would be counted
-    /// on top of once more.
-    pub(crate) fn restore(
-        &mut self,
-        kafka: &Kafka,
-        partition: i32,
-        committed: Option<NextOffset>,
-    ) -> anyhow::Result<()> {
-        let query = &self.pipeline.gold[self.at].query;
-        let mut state = State::new(query)?;
-        let at = Partition {
-            topic: self.name().to_owned(),
-            number: partition,
-        };
-        let key_columns: Vec<Column> = query
-            .key()
-            .iter()
-            .map(|at| query.columns()[*at].clone())
-            .collect();
-        let mut keys = Decoder::new(&key_columns);
-        let mut records = 0_u64;
-        read_changelog(kafka, &at, |change| {
-            records += 1;
-            if records.is_multiple_of(PROGRESS_EVERY) {
-                info!(partition = %at, records, keys = state.len(), "restoring");
-            }
-            if change.is_tombstone() {
-                // The row is gone, so its key begins anew.
-                return state.remove(&mut keys, change.key()).with_context(|| format!("{at} {}", change.offset()));
-            }
-            let header = change.header(STATE).ok_or_else(|| anyhow!("{at} {}: no header `{STATE}`", change.offset()))?;
-            state.restore(header).map_err(|error| {
-                anyhow!(
-                    "{at} {}: {error}\nhint: give gold/{}.sql a new name, so that it is computed anew, or go back to the query that wrote the topic",
-                    change.offset(),
-                    at.topic
-                )
-            })
-        })
-        .with_context(|| format!("restoring {at}"))?;
-        if committed.is_none() && records > 0 {
-            return Err(anyhow!(
-                "{at} has rows, but the group has no committed position to go on from\nhint: the group was deleted, or was idle for longer than the brokers keep positions; to count everything anew, give gold/{}.sql a new name",
-                at.topic
-            ));
-        }
-        info!(partition = %at, records, keys = state.len(), bytes = state.bytes(), "restored");
+    /// The partition is restored.
+    pub(crate) fn take_over(&mut self, partition: i32, state: State) {
         self.states.insert(partition, state);
-        Ok(())
     }
 
     /// What clean rows of one partition change. Rows that the query fails on are left out and told.

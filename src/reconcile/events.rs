@@ -31,7 +31,12 @@ pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Sums>, Di
     let rejected = logs.ranges(&books.rejected)?;
     judge(books, &raw, &hash, &mut ledger).with_context(|| format!("reading {}", books.raw))?;
     read(books, &clean, |record, truncated| {
-        let place = format!("{}[{}] {}", books.clean, record.partition(), record.offset());
+        let place = format!(
+            "{}[{}] {}",
+            books.clean,
+            record.partition(),
+            record.offset()
+        );
         match source_of_clean(record) {
             Some(source) => {
                 if truncated {
@@ -43,7 +48,12 @@ pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Sums>, Di
         }
     })?;
     read(books, &rejected, |record, truncated| {
-        let place = format!("{}[{}] {}", books.rejected, record.partition(), record.offset());
+        let place = format!(
+            "{}[{}] {}",
+            books.rejected,
+            record.partition(),
+            record.offset()
+        );
         match text(record, rejected::STAGE) {
             Some(stage) if stage != Job::Clean.name() => {}
             _ => match (source_of_rejected(record), text(record, rejected::REASON)) {
@@ -143,7 +153,13 @@ pub(super) fn read(
     let mut reader = RangeReader::open(&books.kafka, ranges)?;
     while let Some(records) = reader.next(AT_ONCE)? {
         for record in &records {
-            take(record, truncated.get(&record.partition()).copied().unwrap_or_default());
+            take(
+                record,
+                truncated
+                    .get(&record.partition())
+                    .copied()
+                    .unwrap_or_default(),
+            );
         }
         progress.add(records.len());
     }
@@ -152,7 +168,10 @@ pub(super) fn read(
 
 /// The newest header of a name, as text.
 pub(super) fn text<'a>(record: &'a Record<'_>, name: &str) -> Option<&'a str> {
-    let (_, value) = record.headers().filter(|(header, _)| *header == name).last()?;
+    let (_, value) = record
+        .headers()
+        .filter(|(header, _)| *header == name)
+        .last()?;
     std::str::from_utf8(value?).ok()
 }
 

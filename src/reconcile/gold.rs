@@ -72,7 +72,8 @@ pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Counts>, 
                 ..Counts::default()
             };
             let Some((position, log)) = cut(books, logs, &clean, &gold)? else {
-                counts.not_checked = "not quiet enough: a transaction was open at each look".to_owned();
+                counts.not_checked =
+                    "not quiet enough: a transaction was open at each look".to_owned();
                 checked.entry(clean.number).or_default().push(0);
                 all.push(counts);
                 continue;
@@ -88,7 +89,14 @@ pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Counts>, 
             };
             let expected = recompute(books, &mut table, &clean, &mut counts, &mut refused)
                 .with_context(|| format!("recomputing {gold}"))?;
-            compare(&gold, low > 0, &expected, &found, &mut counts, &mut differences);
+            compare(
+                &gold,
+                low > 0,
+                &expected,
+                &found,
+                &mut counts,
+                &mut differences,
+            );
             all.push(counts);
         }
     }
@@ -155,7 +163,10 @@ fn recompute(
     let mut expected = HashMap::new();
     let mut batches = CleanBatches::new(books.pipeline.clean.columns());
     let mut reader = RangeReader::open(&books.kafka, std::slice::from_ref(clean))?;
-    let mut progress = Progress::new(format!("recomputing {}[{}]", counts.table, counts.partition));
+    let mut progress = Progress::new(format!(
+        "recomputing {}[{}]",
+        counts.table, counts.partition
+    ));
     table.begin(counts.partition)?;
     while let Some(records) = reader.next(AT_ONCE)? {
         for (partition, (rows, from)) in batches.decode(&records)? {
@@ -197,15 +208,21 @@ fn compare(
             Some((_, Some(other))) if other == hash => counts.rows += 1,
             Some(_) if truncated => counts.not_recomputed += 1,
             Some((offset, Some(_))) => {
-                let detail = format!("the row at offset {offset} is not what its clean events add up to");
+                let detail =
+                    format!("the row at offset {offset} is not what its clean events add up to");
                 wrong.push((Kind::Different, key, detail));
             }
             Some((offset, None)) => {
-                let detail = format!("a tombstone at offset {offset}, but clean events count for it");
+                let detail =
+                    format!("a tombstone at offset {offset}, but clean events count for it");
                 wrong.push((Kind::Lost, key, detail));
             }
             None if found.later.contains(key) => counts.replaced += 1,
-            None => wrong.push((Kind::Lost, key, "clean events count for it, but it has no row".to_owned())),
+            None => wrong.push((
+                Kind::Lost,
+                key,
+                "clean events count for it, but it has no row".to_owned(),
+            )),
         }
     }
     for (key, (offset, hash)) in &found.rows {
@@ -244,12 +261,20 @@ fn compare_refused(
         .into_iter()
         .map(|range| (range.at.number, range.from))
         .collect();
-    let truncated = ranges.iter().chain(&logs.ranges(&books.clean)?).any(|range| range.from > 0);
+    let truncated = ranges
+        .iter()
+        .chain(&logs.ranges(&books.clean)?)
+        .any(|range| range.from > 0);
     read(books, &ranges, |record, _| {
         if text(record, rejected::STAGE) != Some(Job::Gold.name()) {
             return;
         }
-        let place = format!("{}[{}] {}", books.rejected, record.partition(), record.offset());
+        let place = format!(
+            "{}[{}] {}",
+            books.rejected,
+            record.partition(),
+            record.offset()
+        );
         let (Some((partition, offset)), Some(reason)) =
             (source_of_rejected(record), text(record, rejected::REASON))
         else {
@@ -261,7 +286,9 @@ fn compare_refused(
         if gone || offset >= before(partition) {
             return;
         }
-        *refused.entry((partition, offset, reason.to_owned())).or_default() -= 1;
+        *refused
+            .entry((partition, offset, reason.to_owned()))
+            .or_default() -= 1;
     })?;
     for ((partition, offset, reason), difference) in refused {
         if offset >= before(partition) || truncated {
@@ -270,8 +297,14 @@ fn compare_refused(
         let key = format!("{}[{partition}] {offset}", books.clean);
         let (kind, detail) = match difference {
             0 => continue,
-            1.. => (Kind::Lost, format!("gold refuses it as {reason}, but it is not there")),
-            _ => (Kind::Unexpected, format!("gold does not refuse it as {reason}, or not so often")),
+            1.. => (
+                Kind::Lost,
+                format!("gold refuses it as {reason}, but it is not there"),
+            ),
+            _ => (
+                Kind::Unexpected,
+                format!("gold does not refuse it as {reason}, or not so often"),
+            ),
         };
         differences.add(kind, books.rejected.clone(), key, detail);
     }

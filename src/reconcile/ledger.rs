@@ -176,9 +176,14 @@ impl Ledger {
             }
             match entry.verdict {
                 Verdict::Clean if entry.hash == hash => None,
-                Verdict::Clean => Some((Kind::Different, "its value is not what the SQL makes of the raw record")),
+                Verdict::Clean => Some((
+                    Kind::Different,
+                    "its value is not what the SQL makes of the raw record",
+                )),
                 _ if lenient => None,
-                Verdict::Rejected => Some((Kind::Unexpected, "the raw record should have been rejected")),
+                Verdict::Rejected => {
+                    Some((Kind::Unexpected, "the raw record should have been rejected"))
+                }
                 Verdict::Duplicate => Some((Kind::Unexpected, "the raw record is a duplicate")),
             }
         });
@@ -199,11 +204,17 @@ impl Ledger {
                 return Some((Kind::Doubled, "a second rejected record"));
             }
             if entry.raw != raw {
-                return Some((Kind::Different, "its value is not the raw record's, byte for byte"));
+                return Some((
+                    Kind::Different,
+                    "its value is not the raw record's, byte for byte",
+                ));
             }
             match entry.verdict {
                 Verdict::Rejected if entry.hash == refusal(raw, reason) => None,
-                Verdict::Rejected => Some((Kind::Different, "it is rejected for another reason than the SQL gives")),
+                Verdict::Rejected => Some((
+                    Kind::Different,
+                    "it is rejected for another reason than the SQL gives",
+                )),
                 Verdict::Clean if reason == TOO_LARGE || (lenient && reason == CONFLICTING) => None,
                 Verdict::Clean => Some((Kind::Unexpected, "the raw record should be clean")),
                 Verdict::Duplicate => Some((Kind::Unexpected, "the raw record is a duplicate")),
@@ -229,7 +240,12 @@ impl Ledger {
     ) {
         let key = format!("{}[{partition}] {offset}", self.raw);
         let Some(books) = self.books.get_mut(&partition) else {
-            self.differences.add(Kind::Unexpected, place, key, "there is no such raw partition");
+            self.differences.add(
+                Kind::Unexpected,
+                place,
+                key,
+                "there is no such raw partition",
+            );
             return;
         };
         if offset < books.from || offset >= books.to {
@@ -237,13 +253,23 @@ impl Ledger {
         }
         let lenient = offset < books.lenient_before;
         let Some(entry) = books.entry(offset) else {
-            self.differences.add(Kind::Unexpected, place, key, "there is no raw record at this offset");
+            self.differences.add(
+                Kind::Unexpected,
+                place,
+                key,
+                "there is no raw record at this offset",
+            );
             return;
         };
         if let Some((kind, detail)) = judge(entry, lenient) {
             self.differences.add(kind, place, key, detail);
         } else if entry.clean > 0 && entry.rejected > 0 {
-            self.differences.add(Kind::Doubled, place, key, "it is in clean_events and in rejected_events");
+            self.differences.add(
+                Kind::Doubled,
+                place,
+                key,
+                "it is in clean_events and in rejected_events",
+            );
         }
     }
 
@@ -275,7 +301,11 @@ impl Ledger {
                     (0, 0, Verdict::Clean) if lenient => sums.duplicate += 1,
                     (0, 0, _) if entry.offset < expired_before => sums.expired += 1,
                     (0, 0, verdict) => {
-                        let to = if verdict == Verdict::Clean { "clean" } else { "rejected" };
+                        let to = if verdict == Verdict::Clean {
+                            "clean"
+                        } else {
+                            "rejected"
+                        };
                         self.differences.add(
                             Kind::Lost,
                             format!("{}[{partition}]", self.raw),

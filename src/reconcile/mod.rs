@@ -55,17 +55,30 @@ impl Books {
     pub(crate) fn check(&self, warehouse: Option<&Warehouse>) -> anyhow::Result<Report> {
         let logs = Logs::connect(&self.kafka)?;
         let (numbers, differences) = events::check(self, &logs)?;
-        let ledger = Part { numbers, differences };
+        let ledger = Part {
+            numbers,
+            differences,
+        };
         let (numbers, differences) = gold::check(self, &logs)?;
-        let gold = Part { numbers, differences };
+        let gold = Part {
+            numbers,
+            differences,
+        };
         let warehouse = match warehouse {
             Some(warehouse) => {
                 let (numbers, differences) = warehouse.check(self, &logs)?;
-                Some(Part { numbers, differences })
+                Some(Part {
+                    numbers,
+                    differences,
+                })
             }
             None => None,
         };
-        Ok(Report { ledger, gold, warehouse })
+        Ok(Report {
+            ledger,
+            gold,
+            warehouse,
+        })
     }
 
     fn table(&self, at: usize) -> anyhow::Result<Table> {

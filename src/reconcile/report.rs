@@ -31,19 +31,28 @@ pub(crate) struct Report {
 impl Report {
     /// Whether everything that was compared agrees.
     pub(crate) fn is_clean(&self) -> bool {
-        self.differences().all(|(_, differences)| differences.total == 0)
+        self.differences()
+            .all(|(_, differences)| differences.total == 0)
     }
 
     /// Number of all differences.
     pub(crate) fn total(&self) -> u64 {
-        self.differences().map(|(_, differences)| differences.total).sum()
+        self.differences()
+            .map(|(_, differences)| differences.total)
+            .sum()
     }
 
     fn differences(&self) -> impl Iterator<Item = (&'static str, &Differences)> {
-        let warehouse = self.warehouse.iter().map(|part| ("warehouse", &part.differences));
-        [("ledger", &self.ledger.differences), ("gold", &self.gold.differences)]
-            .into_iter()
-            .chain(warehouse)
+        let warehouse = self
+            .warehouse
+            .iter()
+            .map(|part| ("warehouse", &part.differences));
+        [
+            ("ledger", &self.ledger.differences),
+            ("gold", &self.gold.differences),
+        ]
+        .into_iter()
+        .chain(warehouse)
     }
 
     /// A JSON object.
@@ -80,24 +89,67 @@ impl Report {
 
     fn ledger_table(&self) -> String {
         let rows = self.ledger.numbers.iter().map(|sums| {
-            let numbers = [sums.consumed, sums.clean, sums.rejected, sums.duplicate, sums.judged_leniently, sums.expired];
-            let mut row = vec![sums.partition.to_string(), sums.from.to_string(), sums.to.to_string()];
+            let numbers = [
+                sums.consumed,
+                sums.clean,
+                sums.rejected,
+                sums.duplicate,
+                sums.judged_leniently,
+                sums.expired,
+            ];
+            let mut row = vec![
+                sums.partition.to_string(),
+                sums.from.to_string(),
+                sums.to.to_string(),
+            ];
             row.extend(numbers.iter().map(u64::to_string));
             row
         });
-        let head = ["partition", "from", "to", "consumed", "clean", "rejected", "duplicate", "judged leniently", "expired"];
+        let head = [
+            "partition",
+            "from",
+            "to",
+            "consumed",
+            "clean",
+            "rejected",
+            "duplicate",
+            "judged leniently",
+            "expired",
+        ];
         table(&head, rows)
     }
 
     fn gold_table(&self) -> String {
         let rows = self.gold.numbers.iter().map(|counts| {
-            let numbers = [counts.clean, counts.counted, counts.refused, counts.rows, counts.replaced, counts.not_recomputed];
-            let mut row = vec![counts.table.clone(), counts.partition.to_string(), counts.to.to_string()];
+            let numbers = [
+                counts.clean,
+                counts.counted,
+                counts.refused,
+                counts.rows,
+                counts.replaced,
+                counts.not_recomputed,
+            ];
+            let mut row = vec![
+                counts.table.clone(),
+                counts.partition.to_string(),
+                counts.to.to_string(),
+            ];
             row.extend(numbers.iter().map(u64::to_string));
             row.push(counts.not_checked.clone());
             row
         });
-        let head = ["table", "partition", "to", "clean", "counted", "refused", "equal rows", "replaced since", "not recomputed", "not checked"];
+        let head = [
+            "table",
+            "partition",
+            "to",
+            "clean",
+            "counted",
+            "refused",
+            "equal rows",
+            "replaced since",
+            "not recomputed",
+            "not checked",
+        ];
         table(&head, rows)
     }
 }
@@ -110,17 +162,32 @@ fn warehouse_table(numbers: &[Rows]) -> String {
             .map(|(partition, next)| format!("{partition}: {next}"))
             .collect();
         let mut row = vec![rows.table.clone(), rows.topic.clone(), to.join(", ")];
-        row.extend([rows.rows, rows.equal, rows.replaced, rows.older].iter().map(u64::to_string));
+        row.extend(
+            [rows.rows, rows.equal, rows.replaced, rows.older]
+                .iter()
+                .map(u64::to_string),
+        );
         row.push(rows.not_checked.clone());
         row
     });
-    let head = ["table", "topic", "to", "rows", "equal rows", "replaced since", "older than the topic", "not checked"];
+    let head = [
+        "table",
+        "topic",
+        "to",
+        "rows",
+        "equal rows",
+        "replaced since",
+        "older than the topic",
+        "not checked",
+    ];
     table(&head, rows)
 }
 
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(head);
+    table
+        .load_preset(presets::UTF8_BORDERS_ONLY)
+        .set_header(head);
     for row in rows {
         table.add_row(row);
     }

@@ -227,10 +227,7 @@ mod tests {
         assert_eq!(row("no object"), None);
         let hash = |a: &str, b: &str| row_hash(&vec![Some(a.to_owned()), Some(b.to_owned())]);
         assert_ne!(hash("a", "bc"), hash("ab", "c"));
-        assert_ne!(
-            row_hash(&vec![None]),
-            row_hash(&vec![Some(String::new())])
-        );
+        assert_ne!(row_hash(&vec![None]), row_hash(&vec![Some(String::new())]));
     }
 
     #[test]

@@ -90,7 +90,11 @@ impl Warehouse {
         sums.rows = u64::try_from(answer.rows.len()).unwrap_or(u64::MAX);
         let ranges = logs.ranges(target.topic())?;
         for Range { at, to, .. } in &ranges {
-            let next = sums.next_offsets.get(&at.number).copied().unwrap_or_default();
+            let next = sums
+                .next_offsets
+                .get(&at.number)
+                .copied()
+                .unwrap_or_default();
             if next > *to {
                 bail!(
                     "{at} ends at offset {to}, but the warehouse has loaded up to {next}: it is not the topic that was loaded\nhint: `sluicebox reset sink {}` accepts the topic as it is now",
@@ -125,7 +129,11 @@ impl Warehouse {
         if matches!(target.kind(), Target::Upsert { .. }) {
             columns.push(VERSION_COLUMN.to_owned());
         }
-        let select = format!("SELECT {} FROM {}", columns.join(", "), quoted(target.name()));
+        let select = format!(
+            "SELECT {} FROM {}",
+            columns.join(", "),
+            quoted(target.name())
+        );
         let mut before = self.next_offsets(target.topic())?;
         for _ in 0..MOST_TRIES {
             let answer = self.runtime.block_on(self.client.execute(&select))?;
@@ -148,7 +156,10 @@ impl Warehouse {
         let mut offsets = BTreeMap::new();
         for row in 0..answer.rows.len() {
             let partition = i32::try_from(answer.i64(row, "PARTITION_ID")?)?;
-            if offsets.insert(partition, answer.i64(row, "NEXT_OFFSET")?).is_some() {
+            if offsets
+                .insert(partition, answer.i64(row, "NEXT_OFFSET")?)
+                .is_some()
+            {
                 bail!(
                     "{} has several rows for {topic}[{partition}]\nhint: stop all sinks, leave only the row with the highest next_offset, start again",
                     self.control
@@ -176,7 +187,11 @@ struct Promised {
 
 impl Check<'_> {
     fn next(&self, partition: i32) -> i64 {
-        self.sums.next_offsets.get(&partition).copied().unwrap_or_default()
+        self.sums
+            .next_offsets
+            .get(&partition)
+            .copied()
+            .unwrap_or_default()
     }
 
     fn is_loaded(&self, partition: i32, offset: i64) -> bool {
@@ -203,7 +218,8 @@ impl Check<'_> {
     fn undecodable(&mut self, partition: i32, offset: i64) {
         let place = format!("{}[{partition}] {offset}", self.target.topic());
         let detail = "it has not the columns of the table";
-        self.differences.add(Kind::Different, place, "the record", detail);
+        self.differences
+            .add(Kind::Different, place, "the record", detail);
     }
 
     /// Every clean event once, as often as it is in the topic.
@@ -240,8 +256,14 @@ impl Check<'_> {
                 _ if !known.contains(&hash) && self.is_truncated() => self.sums.older += 1,
                 found => {
                     let (kind, detail) = match found {
-                        Some((_, place)) => (Kind::Doubled, format!("{place} is there once more than in the topic")),
-                        None => (Kind::Unexpected, "no record of the topic says so".to_owned()),
+                        Some((_, place)) => (
+                            Kind::Doubled,
+                            format!("{place} is there once more than in the topic"),
+                        ),
+                        None => (
+                            Kind::Unexpected,
+                            "no record of the topic says so".to_owned(),
+                        ),
                     };
                     let name = columns[id].name.as_str();
                     let key = shown([(name, &row[id])].into_iter());
@@ -257,7 +279,8 @@ impl Check<'_> {
         lost.sort();
         for place in lost {
             let detail = "it was loaded by the control table's word, but the table has no such row";
-            self.differences.add(Kind::Lost, self.target.name(), place, detail);
+            self.differences
+                .add(Kind::Lost, self.target.name(), place, detail);
         }
         Ok(())
     }
@@ -291,22 +314,41 @@ impl Check<'_> {
             self.undecodable(partition, offset);
         }
         // Below it a version may belong to a record that the topic no longer has.
-        let low = self.ranges.iter().map(|range| range.from).max().unwrap_or_default();
+        let low = self
+            .ranges
+            .iter()
+            .map(|range| range.from)
+            .max()
+            .unwrap_or_default();
         for values in &answer.rows {
             let row = self.row(values);
-            let version: i64 = values.last().and_then(|value| value.as_ref()?.parse().ok()).unwrap_or(-1);
-            let key = shown(names.iter().map(|at| (columns[*at].name.as_str(), &row[*at])));
+            let version: i64 = values
+                .last()
+                .and_then(|value| value.as_ref()?.parse().ok())
+                .unwrap_or(-1);
+            let key = shown(
+                names
+                    .iter()
+                    .map(|at| (columns[*at].name.as_str(), &row[*at])),
+            );
             let (kind, detail) = match promised.remove(&key) {
-                Some(Promised { version: wanted, row: Some(wanted_row) }) => {
+                Some(Promised {
+                    version: wanted,
+                    row: Some(wanted_row),
+                }) => {
                     if wanted == version && wanted_row == row {
                         self.sums.equal += 1;
                         continue;
                     }
-                    (Kind::Different, difference(columns, &wanted_row, &row, wanted, version))
+                    (
+                        Kind::Different,
+                        difference(columns, &wanted_row, &row, wanted, version),
+                    )
                 }
-                Some(Promised { version, row: None }) => {
-                    (Kind::Unexpected, format!("the topic deletes it at offset {version}"))
-                }
+                Some(Promised { version, row: None }) => (
+                    Kind::Unexpected,
+                    format!("the topic deletes it at offset {version}"),
+                ),
                 None if later.contains(&key) => {
                     self.sums.replaced += 1;
                     continue;
@@ -315,7 +357,10 @@ impl Check<'_> {
                     self.sums.older += 1;
                     continue;
                 }
-                None => (Kind::Unexpected, "no record of the topic says so".to_owned()),
+                None => (
+                    Kind::Unexpected,
+                    "no record of the topic says so".to_owned(),
+                ),
             };
             self.differences.add(kind, self.target.name(), key, detail);
         }
@@ -326,8 +371,10 @@ impl Check<'_> {
             .collect();
         lost.sort();
         for (key, version) in lost {
-            let detail = format!("offset {version} of the topic says so, but the table has no such row");
-            self.differences.add(Kind::Lost, self.target.name(), key, detail);
+            let detail =
+                format!("offset {version} of the topic says so, but the table has no such row");
+            self.differences
+                .add(Kind::Lost, self.target.name(), key, detail);
         }
         Ok(())
     }
@@ -341,7 +388,12 @@ fn difference(columns: &[Column], wanted: &Row, found: &Row, version: i64, other
         .filter(|(_, (wanted, found))| wanted != found)
         .map(|(column, (wanted, found))| {
             let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "NULL".to_owned());
-            format!("{} is {} instead of {}", column.name, text(found), text(wanted))
+            format!(
+                "{} is {} instead of {}",
+                column.name,
+                text(found),
+                text(wanted)
+            )
         })
         .collect();
     if version != other {

@@ -112,6 +112,35 @@ if loaded.replace(rows) == Some(rows) {
 
     /// Compares the newest rows of the gold topic, and the gold table, with these.
     pub(crate) fn assert_gold(&self, expected: &BTreeMap<GoldKey, Metrics>) {
+        self.assert_gold_topic(expected);
+        let columns: Vec<_> = ["customer_id", "event_date"]
+            .into_iter()
+            .chain(METRICS)
+            .collect();
+        let expected: Vec<_> = expected.iter().map(row).collect();
+        assert_eq!(
+            self.sorted(&columns, &self.gold),
+            expected,
+            "the gold table"
+        );
+    }
+
+    /// Clean events that the newest rows of the gold topic count.
+    pub(crate) fn counted_in_topic(&self) -> usize {
+        let mut newest: HashMap<_, _> = HashMap::new();
+        for record in Kafka::shared().read_all(&self.gold) {
+            newest.insert(record.key, record.value.expect("no row is deleted"));
+        }
+        let counted = |value: &Vec<u8>| {
+            let row: GoldRow<'_> = serde_json::from_slice(value).expect("a gold row is an object");
+            row.page_views + row.add_to_cart_count + row.purchase_count
+        };
+        let counted: i64 = newest.values().map(counted).sum();
+        usize::try_from(counted).expect("counts are not negative")
+    }
+
+    /// Compares the newest rows of the gold topic with these.
+    pub(crate) fn assert_gold_topic(&self, expected: &BTreeMap<GoldKey, Metrics>) {
         let expected: Vec<_> = expected.iter().map(row).collect();
         let mut newest: HashMap<_, _> = HashMap::new();
         for record in Kafka::shared().read_all(&self.gold) {
@@ -120,15 +149,6 @@ if loaded.replace(rows) == Some(rows) {
         let mut rows: Vec<_> = newest.values().map(|value| written(value)).collect();
         rows.sort();
         assert_eq!(rows, expected, "the newest rows of the gold topic");
-        let columns: Vec<_> = ["customer_id", "event_date"]
-            .into_iter()
-            .chain(METRICS)
-            .collect();
-        assert_eq!(
-            self.sorted(&columns, &self.gold),
-            expected,
-            "the gold table"
-        );
     }
 
     fn assert_views(&self, clean: &[&CleanEvent]) {

@@ -75,8 +75,12 @@ impl Kafka {
     /// read-uncommitted one sees, so it waits for transactions that are still open.
     pub(crate) fn read_all(&self, topic: &str) -> Vec<Record> {
         let mut left = self.ends(topic);
-        left.retain(|_, end| *end > 0);
         let consumer = self.consumer("read_committed");
+        // Where nothing is left to be read, nothing moves the position.
+        left.retain(|partition, end| {
+            let held = consumer.fetch_watermarks(topic, *partition, ANSWER_LIMIT);
+            held.expect("Kafka answers").0 < *end
+        });
         let mut from_the_start = TopicPartitionList::new();
         for partition in left.keys() {
             from_the_start
@@ -127,6 +131,18 @@ impl Kafka {
             .iter()
             .map(|partition| (partition.id(), end(partition.id())))
             .collect()
+    }
+
+    /// Writes a record as it was read, to the same partition.
+    pub(crate) fn rewrite(&self, topic: &str, record: &Record) {
+        let message = Message {
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers: record.headers.clone(),
+            timestamp: Some(record.timestamp),
+            partition: Some(record.partition),
+        };
+        self.produce(topic, [message]);
     }
 
     /// Writes positions of a group that has no members.

@@ -1,0 +1,152 @@
+//! States that are restored from the gold topic: whole, or not at all.
+
+use std::time::Duration;
+
+use chrono::{SubsecRound, Utc};
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use sluicebox::generate::{Event, Events, Options};
+
+use crate::support::books::Books;
+use crate::support::deployment::PARTITIONS;
+use crate::support::kafka::{Kafka, Record};
+use crate::support::oracle::{self, CleanEvent};
+use crate::support::running::Running;
+use crate::support::wait_until;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs the two jobs that need no warehouse.
+const WITHOUT_WAREHOUSE: [&str; 3] = ["run", "clean", "gold"];
+
+/// How long a restore that stops at the last stable offset takes at most.
+const TOO_EARLY: Duration = Duration::from_secs(3);
+
+fn events(seed: u64, count: usize) -> Vec<Event> {
+    Events::new(Options::new(seed, Utc::now().trunc_subsecs(6)))
+        .take(count)
+        .collect()
+}
+
+fn produce(books: &Books, events: &[Event]) {
+    let values = events.iter().map(|event| (event.key, event.value.clone()));
+    books.deployment.produce(values);
+}
+
+/// What the gold topic has to hold, by the oracle.
+fn clean_events(books: &Books) -> Vec<CleanEvent> {
+    let judged = books.judged();
+    let clean = judged
+        .iter()
+        .filter_map(|(_, verdict)| verdict.clean().cloned());
+    clean.collect()
+}
+
+/// Waits until everything in the raw topic is counted, then compares.
+fn assert_counted(books: &Books, service: &mut Running) {
+    let clean = clean_events(books);
+    service.wait_for("all clean events in gold", LIMIT, |_| {
+        books.counted_in_topic() == clean.len()
+    });
+    books.assert_gold_topic(&oracle::gold(clean.iter()));
+}
+
+/// Makes the gold topic anew, with the first records in it, and the others in a transaction that is still open.
+fn rebuild(topic: &str, committed: &[Record], open: &[Record]) -> BaseProducer {
+    let kafka = Kafka::shared();
+    let admin: AdminClient<DefaultClientContext> = kafka.client().create().unwrap();
+    let deleted = block_on(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    deleted.into_iter().for_each(|outcome| {
+        outcome.unwrap();
+    });
+    let gone = wait_until(LIMIT, || {
+        let client: rdkafka::consumer::BaseConsumer = kafka.client().create().unwrap();
+        let all = rdkafka::consumer::Consumer::fetch_metadata(&client, None, LIMIT).unwrap();
+        all.topics().iter().all(|found| found.name() != topic)
+    });
+    assert!(gone, "{topic} is still there");
+    kafka.create_topic(topic, PARTITIONS, &[("cleanup.policy", "compact")]);
+    let producer: BaseProducer = kafka
+        .client()
+        .set("transactional.id", topic)
+        .create()
+        .unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    producer.begin_transaction().unwrap();
+    committed
+        .iter()
+        .for_each(|record| send(&producer, topic, record));
+    producer.commit_transaction(LIMIT).unwrap();
+    producer.begin_transaction().unwrap();
+    open.iter()
+        .for_each(|record| send(&producer, topic, record));
+    producer.flush(LIMIT).unwrap();
+    producer
+}
+
+fn send(producer: &BaseProducer, topic: &str, record: &Record) {
+    let mut headers = OwnedHeaders::new();
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header {
+            key,
+            value: value.as_ref(),
+        });
+    }
+    let mut copy = BaseRecord::<[u8], [u8]>::to(topic)
+        .partition(record.partition)
+        .timestamp(record.timestamp)
+        .headers(headers);
+    copy.key = record.key.as_deref();
+    copy.payload = record.value.as_deref();
+    producer.send(copy).map_err(|(error, _)| error).unwrap();
+}
+
+#[test]
+fn kafka_10167_a_restore_waits_for_a_transaction_that_is_still_open_behind_the_last_stable_offset()
+{
+    let books = Books::open("open-transaction");
+    let events = events(21, 3_000);
+    let mut runs = events.chunks(1_000);
+    let mut lengths = Vec::new();
+    for part in runs.by_ref().take(2) {
+        let mut service = books.deployment.start(&WITHOUT_WAREHOUSE);
+        produce(&books, part);
+        assert_counted(&books, &mut service);
+        assert!(service.terminate().success());
+        lengths.push(Kafka::shared().read_all(&books.gold));
+    }
+    let (first, both) = (&lengths[0], &lengths[1]);
+    let (_, second): (Vec<_>, Vec<_>) = both
+        .iter()
+        .cloned()
+        .partition(|record| first.contains(record));
+    let partitions: std::collections::BTreeSet<i32> =
+        second.iter().map(|record| record.partition).collect();
+    assert!(!second.is_empty() && !first.is_empty());
+
+    let producer = rebuild(&books.gold, first, &second);
+    let mut service = books.deployment.start(&WITHOUT_WAREHOUSE);
+    produce(&books, runs.next().unwrap());
+    service.wait_for("a restore", LIMIT, |service| {
+        service.log().contains("restore begins")
+    });
+    let restored = |service: &Running| {
+        let log = service.log();
+        partitions
+            .iter()
+            .filter(|partition| {
+                let place = format!("{}[{partition}]", books.gold);
+                log.lines()
+                    .any(|line| line.contains("\"restored\"") && line.contains(&place))
+            })
+            .count()
+    };
+    let too_early = wait_until(TOO_EARLY, || restored(&service) == partitions.len());
+    producer.commit_transaction(LIMIT).unwrap();
+    assert_counted(&books, &mut service);
+    assert!(!too_early, "restored before the transaction had ended");
+    assert!(service.terminate().success());
+}

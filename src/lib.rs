@@ -16,3 +16,4 @@ pub mod state_folder;
 pub mod status;
 pub mod warehouse;
 pub mod web;
+pub mod worker;

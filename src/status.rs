@@ -41,6 +41,18 @@ pub enum Stage {
     Stopped,
 }
 
+impl Stage {
+    /// What a job's threads come to together: trouble first, then what is not done yet.
+    fn weight(&self) -> u8 {
+        match self {
+            Self::Running => 0,
+            Self::Stopped => 1,
+            Self::Starting => 2,
+            Self::Delayed(_) => 3,
+        }
+    }
+}
+
 /// consumed = clean + rejected + duplicate, for one raw partition, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -98,8 +110,12 @@ pub struct Snapshot {
     pub gold: BTreeMap<String, GoldTotals>,
     /// The loads.
     pub sink: SinkTotals,
-    /// Per job that was started.
+    /// Per job that was started, over its threads.
     pub jobs: BTreeMap<Job, Stage>,
+    /// Per thread of each job.
+    threads: BTreeMap<(Job, usize), Stage>,
+    /// Keys and bytes of each gold table, per thread.
+    states: BTreeMap<(String, usize), (usize, usize)>,
 }
 
 impl Snapshot {
@@ -131,11 +147,23 @@ impl Status {
         self.lock().clone()
     }
 
-    /// A job's stage has changed.
+    /// The stage of a job with one thread has changed.
     pub fn stage(&self, job: Job, stage: Stage) {
+        self.stage_of(job, 0, stage);
+    }
+
+    /// The stage of one of a job's threads has changed. The job works when all of them do.
+    pub fn stage_of(&self, job: Job, thread: usize, stage: Stage) {
+        let mut all = self.lock();
+        all.threads.insert((job, thread), stage);
+        let stages = all.threads.range((job, 0)..=(job, usize::MAX));
+        let worst = stages
+            .map(|(_, stage)| stage)
+            .max_by_key(|stage| stage.weight());
+        let Some(worst) = worst.cloned() else { return };
         gauge!("sluicebox_job_running", "job" => job.name())
-            .set(f64::from(u8::from(stage == Stage::Running)));
-        self.lock().jobs.insert(job, stage);
+            .set(f64::from(u8::from(worst == Stage::Running)));
+        all.jobs.insert(job, worst);
     }
 
     /// A batch of clean is committed.
@@ -168,22 +196,27 @@ impl Status {
         histogram!("sluicebox_batch_seconds", "job" => "clean").record(took.as_secs_f64());
     }
 
-    /// A batch of a gold table is committed; keys and bytes are those of the whole state.
-    pub fn aggregated(&self, table: &str, batch: GoldTotals, took: Duration) {
+    /// A batch of a gold table is committed; keys and bytes are those of the thread's whole state.
+    pub fn aggregated(&self, table: &str, thread: usize, batch: GoldTotals, took: Duration) {
         let mut all = self.lock();
+        let state = (batch.keys, batch.bytes);
+        all.states.insert((table.to_owned(), thread), state);
+        let states = all.states.iter().filter(|((of, _), _)| of == table);
+        let (keys, bytes) =
+            states.fold((0, 0), |sum, (_, state)| (sum.0 + state.0, sum.1 + state.1));
         let slot = all.gold.entry(table.to_owned()).or_default();
         slot.consumed += batch.consumed;
         slot.rejected += batch.rejected;
         slot.rows += batch.rows;
-        slot.keys = batch.keys;
-        slot.bytes = batch.bytes;
+        slot.keys = keys;
+        slot.bytes = bytes;
         let table = table.to_owned();
         counter!("sluicebox_gold_events_total", "table" => table.clone()).increment(batch.consumed);
         counter!("sluicebox_gold_rejected_total", "table" => table.clone())
             .increment(batch.rejected);
         counter!("sluicebox_gold_rows_total", "table" => table.clone()).increment(batch.rows);
-        gauge!("sluicebox_gold_state_keys", "table" => table.clone()).set(precise(batch.keys));
-        gauge!("sluicebox_gold_state_bytes", "table" => table).set(precise(batch.bytes));
+        gauge!("sluicebox_gold_state_keys", "table" => table.clone()).set(precise(keys));
+        gauge!("sluicebox_gold_state_bytes", "table" => table).set(precise(bytes));
         histogram!("sluicebox_batch_seconds", "job" => "gold").record(took.as_secs_f64());
     }
 

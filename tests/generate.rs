@@ -44,7 +44,7 @@ fn topic(name: &str, partitions: i32) -> String {
 }
 
 fn stored(topic: &str) -> u64 {
-    stored_at(Kafka::shared(), topic)
+    stored_at(&Kafka::shared(), topic)
 }
 
 fn stored_at(kafka: &Kafka, topic: &str) -> u64 {
@@ -142,7 +142,7 @@ fn a_stopped_run_waits_for_what_it_has_sent() {
 #[test]
 fn a_broker_that_is_killed_and_comes_back_costs_no_event_and_doubles_none() {
     const LINE: &str = "--rate 2000 --count 20000 --seed 12 --now 2026-02-24T00:00:00Z";
-    let mut kafka = Kafka::start();
+    let kafka = Kafka::start();
     kafka.create_topic("restart", 3, &[]);
     let running = std::thread::spawn({
         let target = generate::Kafka {

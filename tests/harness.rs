@@ -82,7 +82,7 @@ fn what_a_transaction_has_aborted_is_not_read() {
 
 #[test]
 fn a_killed_broker_keeps_its_records_and_comes_back_at_its_address() {
-    let mut kafka = Kafka::start();
+    let kafka = Kafka::start();
     let bootstrap = kafka.bootstrap();
     kafka.create_topic("survivor", 1, &[]);
     let value = |text: &str| Message {

@@ -5,15 +5,18 @@
 )]
 
 mod bad_sql;
+mod chaos;
 mod command_line;
 mod generate;
 mod golden_fixture;
 mod harness;
 mod hostile_events;
 mod keys;
+mod late;
 mod own_pipeline;
 mod reconcile;
 mod reset;
+mod positions;
 mod restarts;
 mod restore;
 mod service;

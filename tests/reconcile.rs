@@ -233,7 +233,7 @@ fn events_that_were_skipped_are_lost_by_offset() {
     let lost = report["ledger"]["differences"]["total"]
         .as_u64()
         .expect("a number");
-    assert!(lost >= 190 && lost <= 210, "{lost}");
+    assert!((190..=210).contains(&lost), "{lost}");
     assert!(
         differences(&report)
             .iter()

@@ -226,9 +226,13 @@ fn assert_clean_record(record: &Record, raw: &Record, event: &CleanEvent) {
     assert_eq!(record.key, Some(written.customer_id.into_bytes()));
     // The raw event has the same key, and its topic as many partitions.
     assert_eq!(
-        (record.partition, record.timestamp, &record.headers),
-        (raw.partition, raw.timestamp, &raw.headers)
+        (record.partition, record.timestamp),
+        (raw.partition, raw.timestamp)
     );
+    let (own, source) = record.headers.split_at(raw.headers.len());
+    assert_eq!(own, raw.headers);
+    let place = format!("{}:{}", raw.partition, raw.offset).into_bytes();
+    assert_eq!(source, [("sluicebox.source".to_owned(), Some(place))]);
 }
 
 fn assert_rejected_record(record: &Record, raw: &Record, topic: &str) {

@@ -5,19 +5,46 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use serde::{Deserialize, Serialize};
 
 use super::error::BrokerError;
 
 /// Longest wait for a broker's answer to a single question.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Whether the broker remembers a member that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Membership {
+    /// It keeps its partitions for the session time-out: a restart moves none (KIP-345).
+    #[default]
+    Static,
+    /// Its partitions go to the others at once.
+    Dynamic,
+}
+
 /// The `[kafka]` section.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Config {
     /// `host:port` of one or more brokers, separated by commas.
     pub bootstrap_servers: String,
     /// Anything that librdkafka understands, e.g. `"security.protocol" = "SASL_SSL"`; wins over what the service sets.
     pub properties: BTreeMap<String, String>,
+    /// Whether members of the groups are remembered when they end.
+    pub membership: Membership,
+    /// How long a member may be silent before its partitions go to others.
+    pub session_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: String::new(),
+            properties: BTreeMap::new(),
+            membership: Membership::Static,
+            session_timeout: Duration::from_secs(10),
+        }
+    }
 }
 
 impl std::fmt::Debug for Config {
@@ -44,6 +71,14 @@ impl Kafka {
     /// The configured bootstrap servers.
     pub fn servers(&self) -> &str {
         &self.config.bootstrap_servers
+    }
+
+    pub(super) fn membership(&self) -> Membership {
+        self.config.membership
+    }
+
+    pub(super) fn session_timeout(&self) -> Duration {
+        self.config.session_timeout
     }
 
     /// A client's settings: the service's own, then the user's, which win.

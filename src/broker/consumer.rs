@@ -1,24 +1,35 @@
 //! A member of a consumer group: records of committed transactions, in partition order.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::types::RDKafkaRespErr;
 
-use super::client::{CALL_TIMEOUT, Kafka};
+use super::assignment::{Assignment, Log, compare};
+use super::client::{CALL_TIMEOUT, Kafka, Membership};
 use super::error::BrokerError;
-use super::position::NextOffset;
+use super::identity::Identity;
+use super::position::{NextOffset, Partition};
+use super::rebalance::{Change, Rebalances};
 
 /// Most bytes of values in one poll: a batch is cut by them too, since its columns hold at most 2 GiB.
 pub(super) const MOST_BYTES: usize = 64 << 20;
 
-/// Between two reports of trouble that goes on.
-const BETWEEN_TROUBLES: Duration = Duration::from_secs(30);
+/// Longest wait for the committed positions of new partitions: a transaction that moves them may be open, and one of a dead
+/// member ends after its time-out and the broker's next look, 20 s in all.
+pub(super) const COMMITTED_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A new leader of a partition may know its end a moment late.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two looks at such an end.
+const END_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Longest wait for an answer when the question is only whether somebody answers.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A record as it came, its bytes still librdkafka's: nothing is copied.
 pub struct Record<'a>(pub(super) BorrowedMessage<'a>);
@@ -77,266 +88,253 @@ pub(crate) fn place_of(records: &[Record<'_>]) -> String {
     format!("{} records{}", records.len(), first.unwrap_or_default())
 }
 
-/// A partition that was given to this member, and where its work begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Assignment {
-    /// The partition's number.
-    pub partition: i32,
-    /// The group's committed position, if it has one.
-    pub committed: Option<NextOffset>,
-}
-
-/// What a rebalance did.
-#[derive(Debug)]
-pub enum Change {
-    /// These partitions are this member's from now on.
-    Assigned(Vec<Assignment>),
-    /// These partitions are not this member's any more.
-    Revoked(Vec<i32>),
-    /// The rebalance failed; the member is of no use.
-    Failed(KafkaError),
-}
-
-/// Collects what rebalances did; they happen inside of polls.
-struct Rebalances {
+/// Who reads, and what.
+#[derive(Debug, Clone)]
+pub struct Reading<'a> {
+    /// The consumer group.
+    pub group: &'a str,
+    /// The member's name, the same after a restart; unused where membership is dynamic.
+    pub member: &'a str,
+    /// The topic, as it was when the reading began.
+    pub topic: &'a str,
+    /// Which topic that is.
+    pub identity: &'a Identity,
+    /// The topics that the job writes what it makes of the records to.
+    pub outputs: &'a [String],
     /// How far before the committed position reading begins, in offsets: what a job needs to see again.
-    look_back: i64,
-    changes: Mutex<Vec<Change>>,
-    troubles: Mutex<Troubles>,
+    pub look_back: u64,
 }
 
+/// What a poll brought. The changes come first: records are only of partitions that are still this member's.
 #[derive(Default)]
-struct Troubles {
-    newest: Option<KafkaError>,
-    said: Option<Instant>,
-}
-
-impl Rebalances {
-    fn push(&self, change: Change) {
-        self.changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(change);
-    }
-
-    fn assign(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        given: &TopicPartitionList,
-    ) -> Result<(), KafkaError> {
-        let committed = consumer.committed_offsets(given.clone(), CALL_TIMEOUT)?;
-        let mut starts = TopicPartitionList::new();
-        let mut assignments = Vec::new();
-        for element in committed.elements() {
-            // A partition's own error comes without an error of the call, and without a position.
-            element.error()?;
-            let (topic, number) = (element.topic(), element.partition());
-            let (start, committed) = match element.offset() {
-                Offset::Offset(offset) => {
-                    let (low, high) = consumer.fetch_watermarks(topic, number, CALL_TIMEOUT)?;
-                    let (start, committed) = self.start(offset, low, high);
-                    (Offset::Offset(start), Some(NextOffset::at(committed)))
-                }
-                _ => (Offset::Beginning, None),
-            };
-            starts.add_partition_offset(topic, number, start)?;
-            assignments.push(Assignment {
-                partition: number,
-                committed,
-            });
-        }
-        consumer.assign(&starts)?;
-        self.push(Change::Assigned(assignments));
-        Ok(())
-    }
-
-    /// Where reading begins, and the position that counts as committed, in a log that holds `low` to `high`.
-    fn start(&self, committed: i64, low: i64, high: i64) -> (i64, i64) {
-        if committed < low && low == high {
-            // The log ran empty by retention. Its last offsets were those of a transaction's marker, which no position is
-            // committed behind: nothing is missed.
-            return (low, low);
-        }
-        // What is older than the log is not there to be looked at; a committed position that the log no longer has is an
-        // error, not a reason to skip.
-        let start = committed
-            .saturating_sub(self.look_back)
-            .max(low)
-            .min(committed);
-        (start, committed)
-    }
-}
-
-impl ClientContext for Rebalances {
-    fn error(&self, error: KafkaError, _reason: &str) {
-        self.troubles
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .newest = Some(error);
-    }
-}
-
-impl ConsumerContext for Rebalances {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        event: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        let done = match event {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.assign(consumer, partitions)
-            }
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
-                let gone = partitions
-                    .elements()
-                    .iter()
-                    .map(|element| element.partition())
-                    .collect();
-                self.push(Change::Revoked(gone));
-                consumer.unassign()
-            }
-            other => Err(KafkaError::Rebalance(other.into())),
-        };
-        if let Err(error) = done {
-            self.push(Change::Failed(error));
-        }
-    }
+pub struct Batch<'a> {
+    /// What rebalances did, in order.
+    pub changes: Vec<Change>,
+    /// In the order of their partitions.
+    pub records: Vec<Record<'a>>,
 }
 
 /// Reads one topic as a member of a group. Offsets are committed by the producer, in its transactions.
 pub struct GroupConsumer {
-    consumer: BaseConsumer<Rebalances>,
-    servers: String,
-    topic: String,
+    pub(super) consumer: BaseConsumer<Rebalances>,
+    pub(super) kafka: Kafka,
+    pub(super) group: String,
+    pub(super) topic: String,
+    pub(super) outputs: Vec<String>,
+    identity: Identity,
+    look_back: i64,
 }
 
 impl GroupConsumer {
-    /// Joins the group. `look_back` offsets before the committed position are read again, for what has to be remembered.
+    /// Joins the group.
     ///
     /// # Errors
-    /// A setting that is refused, no broker, or a topic that is not there.
-    pub fn join(
-        kafka: &Kafka,
-        group: &str,
-        topic: &str,
-        look_back: u64,
-    ) -> Result<Self, BrokerError> {
-        let context = Rebalances {
-            look_back: i64::try_from(look_back).unwrap_or(i64::MAX),
-            changes: Mutex::default(),
-            troubles: Mutex::default(),
-        };
-        let consumer: BaseConsumer<Rebalances> = kafka
-            .client(&[
-                ("group.id", group),
-                ("enable.auto.commit", "false"),
-                ("enable.auto.offset.store", "false"),
-                ("isolation.level", "read_committed"),
-                ("auto.offset.reset", "error"),
-                ("fetch.wait.max.ms", "50"),
-                ("fetch.error.backoff.ms", "50"),
-                ("queued.min.messages", "200000"),
-                ("queued.max.messages.kbytes", "131072"),
-                ("session.timeout.ms", "15000"),
-                // A long restore happens between two polls; that the member lives is what its heartbeats say.
-                ("max.poll.interval.ms", "86400000"),
-            ])
-            .create_with_context(context)
-            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
-        let metadata = consumer
-            .fetch_metadata(Some(topic), CALL_TIMEOUT)
-            .map_err(|error| kafka.unavailable("a request for metadata", error))?;
-        if metadata
-            .topics()
-            .iter()
-            .all(|found| found.partitions().is_empty())
-        {
-            return Err(BrokerError::MissingTopic {
-                topic: topic.to_owned(),
-            });
+    /// A setting that is refused, or no broker.
+    pub fn join(kafka: &Kafka, reading: &Reading<'_>) -> Result<Self, BrokerError> {
+        let session_timeout = kafka.session_timeout().as_millis().to_string();
+        let mut own = vec![
+            ("group.id", reading.group),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("isolation.level", "read_committed"),
+            ("auto.offset.reset", "error"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("fetch.wait.max.ms", "50"),
+            ("fetch.error.backoff.ms", "50"),
+            ("queued.min.messages", "200000"),
+            ("queued.max.messages.kbytes", "131072"),
+            ("session.timeout.ms", &session_timeout),
+            ("heartbeat.interval.ms", "2000"),
+            ("max.poll.interval.ms", "300000"),
+            // A broker that is frozen is noticed by this.
+            ("socket.timeout.ms", "10000"),
+            ("statistics.interval.ms", "5000"),
+        ];
+        if kafka.membership() == Membership::Static {
+            own.push(("group.instance.id", reading.member));
         }
+        let consumer: BaseConsumer<Rebalances> = kafka
+            .client(&own)
+            .create_with_context(Rebalances::default())
+            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
         consumer
-            .subscribe(&[topic])
+            .subscribe(&[reading.topic])
             .map_err(|error| kafka.unavailable("a subscription", error))?;
         Ok(Self {
             consumer,
-            servers: kafka.servers().to_owned(),
-            topic: topic.to_owned(),
+            kafka: kafka.clone(),
+            group: reading.group.to_owned(),
+            outputs: reading.outputs.to_vec(),
+            topic: reading.topic.to_owned(),
+            identity: reading.identity.clone(),
+            look_back: i64::try_from(reading.look_back).unwrap_or(i64::MAX),
         })
     }
 
-    /// Records until there are `most`, or `wait` is over. Nothing when a rebalance happened: then [`Self::changes`] comes first,
-    /// and what was read before it is read again from the committed positions.
+    /// Records until there are `most`, or `wait` is over, or a rebalance happens. What was read of a partition that is taken
+    /// away is left out: its next owner reads it.
     ///
     /// # Errors
     /// What the consumer cannot get over by itself.
-    pub fn poll(&self, most: usize, wait: Duration) -> Result<Vec<Record<'_>>, BrokerError> {
+    pub fn poll(&self, most: usize, wait: Duration) -> Result<Batch<'_>, BrokerError> {
         let deadline = Instant::now() + wait;
         let mut records = Vec::new();
         let mut bytes = 0;
         while records.len() < most && bytes < MOST_BYTES {
             let left = deadline.saturating_duration_since(Instant::now());
-            let polled = self.consumer.poll(left);
-            if self.has_changes() {
-                // Members give up all partitions in a rebalance and begin anew at the committed positions: what was polled
-                // before is void, and a record that came with the change is the first of its partition.
-                if let Some(Ok(first)) = polled {
-                    self.seek(first.partition(), first.offset())?;
-                }
-                return Ok(Vec::new());
-            }
-            match polled {
+            match self.consumer.poll(left) {
                 Some(Ok(message)) => {
                     bytes += message.payload_len();
                     records.push(Record(message));
                 }
                 Some(Err(error)) if is_passing(&error) => {}
-                Some(Err(source)) => {
-                    return Err(BrokerError::Fatal {
-                        call: "a read",
-                        source,
-                    });
-                }
+                Some(Err(source)) => return Err(BrokerError::in_read(&self.topic, source)),
                 None if left.is_zero() => break,
                 None => {}
             }
+            if self.consumer.context().has_changes() {
+                break;
+            }
         }
-        Ok(records)
+        let changes = self.consumer.context().take_changes();
+        let gone: HashSet<i32> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Revoked(partitions) => Some(partitions),
+                _ => None,
+            })
+            .flatten()
+            .copied()
+            .collect();
+        records.retain(|record| !gone.contains(&record.partition()));
+        Ok(Batch { changes, records })
     }
 
-    /// What rebalances did since the last call, in order.
-    pub fn changes(&self) -> Vec<Change> {
-        std::mem::take(&mut *self.lock_changes())
-    }
-
-    /// What librdkafka reported and goes on trying to get over, e.g. that no broker can be reached; the newest, and not
-    /// more often than every half minute, since it reports each of its tries.
-    pub fn trouble(&self) -> Option<BrokerError> {
-        let mut troubles = self
-            .consumer
+    /// Finds out where the work on new partitions begins, and has them read from there once [`Self::resume`] says so.
+    ///
+    /// # Errors
+    /// No broker, or a position that cannot be trusted.
+    pub fn take_up(&self, partitions: &[i32]) -> Result<Vec<Assignment>, BrokerError> {
+        let mut starts = TopicPartitionList::new();
+        let mut assignments = Vec::new();
+        if !partitions.is_empty() {
+            let committed = self
+                .consumer
+                .committed_offsets(self.named(partitions), COMMITTED_TIMEOUT)
+                .map_err(|error| self.unavailable("committed positions", error))?;
+            for element in committed.elements() {
+                // A partition's own error comes without an error of the call, and without a position.
+                element
+                    .error()
+                    .map_err(|error| self.unavailable("committed positions", error))?;
+                let number = element.partition();
+                let (start, committed) = match element.offset() {
+                    Offset::Offset(offset) => {
+                        let at = self.partition(number);
+                        compare(&at, element.metadata(), &self.identity)?;
+                        let log = self.log(&at, offset)?;
+                        let (start, committed) = log.start(self.look_back, offset);
+                        (Offset::Offset(start), Some(NextOffset::at(committed)))
+                    }
+                    _ => (Offset::Beginning, None),
+                };
+                starts
+                    .add_partition_offset(&self.topic, number, start)
+                    .map_err(|error| self.unavailable("an assignment", error))?;
+                assignments.push(Assignment {
+                    partition: number,
+                    committed,
+                });
+            }
+        }
+        let new: Vec<i32> = assignments
+            .iter()
+            .filter(|given| given.committed.is_none())
+            .map(|given| given.partition)
+            .collect();
+        if !new.is_empty() {
+            self.check_first_start(&new)?;
+        }
+        self.consumer
             .context()
-            .troubles
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if troubles
-            .said
-            .is_some_and(|at| at.elapsed() < BETWEEN_TROUBLES)
-        {
+            .answer(&self.consumer, &starts)
+            .and_then(|()| self.consumer.pause(&starts))
+            .map_err(|source| BrokerError::Lost {
+                call: "an assignment",
+                source,
+            })?;
+        Ok(assignments)
+    }
+
+    /// Begins to read partitions that were taken up.
+    ///
+    /// # Errors
+    /// When they are not this member's any more.
+    pub fn resume(&self, partitions: &[i32]) -> Result<(), BrokerError> {
+        self.consumer
+            .resume(&self.named(partitions))
+            .map_err(|source| BrokerError::Lost {
+                call: "the begin of reading",
+                source,
+            })
+    }
+
+    /// What librdkafka reported since the last call and goes on trying to get over, if no broker answers right now.
+    pub fn trouble(&self) -> Option<BrokerError> {
+        let source = self.consumer.context().take_trouble()?;
+        if self.answers() {
             return None;
         }
-        let source = troubles.newest.take()?;
-        troubles.said = Some(Instant::now());
-        Some(BrokerError::Unavailable {
-            servers: self.servers.clone(),
-            call: "reading",
-            source,
-        })
+        Some(self.unavailable("reading", source))
+    }
+
+    /// Whether a broker answers.
+    pub fn answers(&self) -> bool {
+        self.consumer
+            .fetch_metadata(Some(&self.topic), PROBE_TIMEOUT)
+            .is_ok()
+    }
+
+    /// Where partitions end, open transactions included: every few seconds once, otherwise nothing.
+    pub fn ends(&self) -> Vec<(i32, i64)> {
+        self.consumer.context().take_ends()
     }
 
     /// What a transaction needs to know about this member (KIP-447).
-    pub(super) fn group(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+    ///
+    /// A member that was put out of its group has neither name nor generation any more, and the broker takes the positions of
+    /// such a one unseen (Kafka 4.1, librdkafka 2.12). librdkafka marks the assignment as lost in the same step in which it
+    /// forgets them, so that mark is looked at after they were taken.
+    pub(super) fn group(&self) -> Result<ConsumerGroupMetadata, BrokerError> {
+        let lost = |code| BrokerError::Lost {
+            call: "group metadata",
+            source: KafkaError::Rebalance(code),
+        };
+        let group = self.consumer.group_metadata();
+        if self.consumer.assignment_lost() {
+            return Err(lost(RDKafkaErrorCode::AssignmentLost));
+        }
+        group.ok_or_else(|| lost(RDKafkaErrorCode::UnknownMemberId))
+    }
+
+    /// Positions, each with the topic that it is of.
+    pub(super) fn list(
+        &self,
+        positions: &[(i32, NextOffset)],
+    ) -> Result<TopicPartitionList, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        let identity = self.identity.to_string();
+        for (partition, position) in positions {
+            let mut element = list.add_partition(&self.topic, *partition);
+            element
+                .set_offset(Offset::Offset(position.get()))
+                .map_err(|source| BrokerError::Fatal {
+                    call: "a list of positions",
+                    source,
+                })?;
+            element.set_metadata(&identity);
+        }
+        Ok(list)
     }
 
     /// The topic that is read.
@@ -344,25 +342,26 @@ impl GroupConsumer {
         &self.topic
     }
 
-    fn seek(&self, partition: i32, offset: i64) -> Result<(), BrokerError> {
-        self.consumer
-            .seek(&self.topic, partition, Offset::Offset(offset), CALL_TIMEOUT)
-            .map_err(|source| BrokerError::Fatal {
-                call: "a seek",
-                source,
-            })
+    /// What the log of a partition holds; asked again for a moment when the position lies behind its end.
+    fn log(&self, at: &Partition, committed: i64) -> Result<Log, BrokerError> {
+        let deadline = Instant::now() + END_TIMEOUT;
+        loop {
+            let (low, end) = self
+                .consumer
+                .fetch_watermarks(&at.topic, at.number, CALL_TIMEOUT)
+                .map_err(|error| self.unavailable("watermarks", error))?;
+            let log = Log { low, end };
+            if committed <= end || Instant::now() > deadline {
+                return log.check(at, committed).map(|()| log);
+            }
+            std::thread::sleep(END_INTERVAL);
+        }
     }
+}
 
-    fn has_changes(&self) -> bool {
-        !self.lock_changes().is_empty()
-    }
-
-    fn lock_changes(&self) -> std::sync::MutexGuard<'_, Vec<Change>> {
-        self.consumer
-            .context()
-            .changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+impl Drop for GroupConsumer {
+    fn drop(&mut self) {
+        self.consumer.context().close(&self.consumer);
     }
 }
 
@@ -384,38 +383,4 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::PollExceeded
         )
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reading_begins_at_the_look_back_and_never_skips() {
-        // (look-back, committed, low, high, start and what counts as committed)
-        let table = [
-            (0, 7, 0, 10, (7, 7)),
-            (5, 7, 0, 10, (2, 7)),
-            (50, 7, 0, 10, (0, 7)),
-            (50, 7, 4, 10, (4, 7)),
-            // The log begins behind the committed position: an error for the poll, not a reason to skip.
-            (50, 7, 9, 10, (7, 7)),
-            (0, 7, 9, 10, (7, 7)),
-            // The log ran empty by retention, with a marker at its end.
-            (0, 100, 101, 101, (101, 101)),
-            (0, 10, 10, 10, (10, 10)),
-        ];
-        for (look_back, committed, low, high, expected) in table {
-            let rebalances = Rebalances {
-                look_back,
-                changes: Mutex::default(),
-                troubles: Mutex::default(),
-            };
-            let start = rebalances.start(committed, low, high);
-            assert_eq!(
-                start, expected,
-                "look-back {look_back}, committed {committed}, log {low} to {high}"
-            );
-        }
-    }
 }

@@ -7,12 +7,12 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::Kafka;
 use super::consumer::GroupConsumer;
-use super::error::BrokerError;
+use super::error::{BrokerError, Remedy, Said, Step, remedy};
 use super::position::NextOffset;
+use crate::crash;
 
 /// A dead producer's transaction blocks the readers of its partitions until it times out, so early.
 const TRANSACTION_TIMEOUT_MS: &str = "10000";
@@ -33,6 +33,29 @@ const BATCH_BYTES: &str = "500000";
 
 /// Longest wait for the reports of deliveries when a call has failed.
 const REPORTS_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Longest wait for the start of transactions.
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Makes a call again while librdkafka says that it may be, until the deadline.
+fn until(
+    deadline: Instant,
+    step: Step,
+    mut call: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), KafkaError> {
+    loop {
+        let Err(error) = call() else { return Ok(()) };
+        if remedy(step, Said::of(&error)) != Remedy::SameCall || Instant::now() >= deadline {
+            return Err(error);
+        }
+        // Some are refused at once.
+        std::thread::sleep(SHORT_POLL);
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
 
 /// A record to be sent.
 #[derive(Debug, Default)]
@@ -111,14 +134,20 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
 /// One per job thread, with an id that stays the same over restarts: who comes back ends what was left open.
 pub struct TransactionalProducer {
     producer: BaseProducer<Deliveries>,
+    /// Whose crash points it passes.
+    job: &'static str,
 }
 
 impl TransactionalProducer {
-    /// Connects and ends what an earlier producer of this id left open.
+    /// Connects and ends what an earlier producer of this id left open. `job` is who sends.
     ///
     /// # Errors
     /// A setting that is refused, or no broker.
-    pub fn connect(kafka: &Kafka, transactional_id: &str) -> Result<Self, BrokerError> {
+    pub fn connect(
+        kafka: &Kafka,
+        job: &'static str,
+        transactional_id: &str,
+    ) -> Result<Self, BrokerError> {
         let producer: BaseProducer<Deliveries> = kafka
             .client(&[
                 ("transactional.id", transactional_id),
@@ -135,10 +164,15 @@ impl TransactionalProducer {
             ])
             .create_with_context(Deliveries::default())
             .map_err(|error| kafka.unavailable("the creation of a producer", error))?;
-        producer
-            .init_transactions(Duration::from_secs(30))
-            .map_err(|error| kafka.unavailable("the start of transactions", error))?;
-        Ok(Self { producer })
+        let deadline = Instant::now() + INIT_TIMEOUT;
+        until(deadline, Step::Init, || {
+            producer.init_transactions(INIT_TIMEOUT)
+        })
+        .map_err(|source| match remedy(Step::Init, Said::of(&source)) {
+            Remedy::GiveUp => BrokerError::in_transaction(Step::Init, source),
+            _ => kafka.unavailable(Step::Init.name(), source),
+        })?;
+        Ok(Self { producer, job })
     }
 
     /// Begins a transaction.
@@ -147,9 +181,12 @@ impl TransactionalProducer {
     /// When the producer is of no use any more.
     pub fn begin(&self) -> Result<(), BrokerError> {
         self.lock_failed().clear();
+        crash::point(self.job, "begin.before");
         self.producer
             .begin_transaction()
-            .map_err(|source| BrokerError::in_transaction("the begin of a transaction", source))
+            .map_err(|source| BrokerError::in_transaction(Step::Begin, source))?;
+        crash::point(self.job, "produce.before");
+        Ok(())
     }
 
     /// Hands a record to librdkafka, which copies it; waits while its queue is full.
@@ -179,7 +216,7 @@ impl TransactionalProducer {
                         tags: vec![outgoing.tag],
                     });
                 }
-                _ => return Err(self.cause("a send", error)),
+                _ => return Err(self.cause(error)),
             }
         }
     }
@@ -192,34 +229,30 @@ impl TransactionalProducer {
     /// Waits for the deliveries, adds the positions, commits.
     ///
     /// # Errors
-    /// [`BrokerError::TooLarge`] and [`BrokerError::Aborted`]: abort, then do the work again. [`BrokerError::Fatal`]: give up.
+    /// [`BrokerError::TooLarge`] and [`BrokerError::Aborted`]: abort, then do the work again. [`BrokerError::Lost`]: drop
+    /// everything and join anew; whether the commit was done is not known. [`BrokerError::Fatal`]: give up.
     pub fn commit(&self, commit: &Commit<'_>) -> Result<(), BrokerError> {
         self.settle()?;
-        let mut positions = TopicPartitionList::new();
-        for (partition, position) in commit.positions {
-            positions
-                .add_partition_offset(
-                    commit.consumer.topic(),
-                    *partition,
-                    Offset::Offset(position.get()),
-                )
-                .map_err(|source| BrokerError::Fatal {
-                    call: "a list of positions",
-                    source,
-                })?;
-        }
-        let group = commit.consumer.group().ok_or(BrokerError::Fatal {
-            call: "group metadata",
-            source: KafkaError::ClientCreation("the consumer is not in a group".to_owned()),
-        })?;
-        self.producer
-            .send_offsets_to_transaction(&positions, &group, STEP_TIMEOUT)
-            .map_err(|source| {
-                BrokerError::in_transaction("the positions of a transaction", source)
-            })?;
-        self.producer
-            .commit_transaction(STEP_TIMEOUT)
-            .map_err(|source| BrokerError::in_transaction("a commit", source))
+        crash::point(self.job, "produce.after");
+        let positions = commit.consumer.list(commit.positions)?;
+        let group = commit.consumer.group()?;
+        crash::point(self.job, "offsets.before");
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        until(deadline, Step::Offsets, || {
+            self.producer
+                .send_offsets_to_transaction(&positions, &group, left(deadline))
+        })
+        .map_err(|source| BrokerError::in_transaction(Step::Offsets, source))?;
+        crash::point(self.job, "offsets.after");
+        crash::point(self.job, "commit.before");
+        // A commit that timed out is resumed by the same call; what it comes to is unknown only when all of them did.
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        until(deadline, Step::Commit, || {
+            self.producer.commit_transaction(left(deadline))
+        })
+        .map_err(|source| BrokerError::in_transaction(Step::Commit, source))?;
+        crash::point(self.job, "commit.after");
+        Ok(())
     }
 
     /// Waits until everything that was sent has been delivered.
@@ -231,7 +264,12 @@ impl TransactionalProducer {
         while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
             self.producer.poll(SHORT_POLL);
         }
-        self.failed_delivery().map_or(Ok(()), Err)
+        self.failed_delivery().map_or(Ok(()), Err)?;
+        if self.producer.in_flight_count() > 0 {
+            let source = KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
+            return Err(BrokerError::in_transaction(Step::Delivery, source));
+        }
+        Ok(())
     }
 
     /// Ends the transaction without a trace.
@@ -245,11 +283,12 @@ impl TransactionalProducer {
             let Err(source) = self.producer.abort_transaction(SHORT_POLL) else {
                 return Ok(());
             };
-            let again = matches!(&source, KafkaError::Transaction(error) if error.is_retriable());
+            let again = remedy(Step::Abort, Said::of(&source)) == Remedy::SameCall;
             if !again || Instant::now() > deadline {
-                return Err(BrokerError::Fatal {
-                    call: "the abort of a transaction",
-                    source,
+                return Err(match BrokerError::in_transaction(Step::Abort, source) {
+                    // An abort that cannot be done is no reason to abort.
+                    BrokerError::Aborted { call, source } => BrokerError::Lost { call, source },
+                    other => other,
                 });
             }
             self.producer.poll(SHORT_POLL);
@@ -257,7 +296,7 @@ impl TransactionalProducer {
     }
 
     /// Once a delivery has failed every call fails: then the delivery is the cause.
-    fn cause(&self, call: &'static str, source: KafkaError) -> BrokerError {
+    fn cause(&self, source: KafkaError) -> BrokerError {
         let deadline = Instant::now() + REPORTS_TIMEOUT;
         while Instant::now() < deadline {
             self.producer.poll(SHORT_POLL);
@@ -265,7 +304,7 @@ impl TransactionalProducer {
                 return error;
             }
         }
-        BrokerError::in_transaction(call, source)
+        BrokerError::in_transaction(Step::Send, source)
     }
 
     fn failed_delivery(&self) -> Option<BrokerError> {
@@ -281,7 +320,7 @@ impl TransactionalProducer {
             return Some(BrokerError::TooLarge { tags: too_large });
         }
         let (_, source) = failed.into_iter().next()?;
-        Some(BrokerError::in_transaction("a delivery", source))
+        Some(BrokerError::in_transaction(Step::Delivery, source))
     }
 
     fn lock_failed(&self) -> std::sync::MutexGuard<'_, Vec<(usize, KafkaError)>> {

@@ -11,12 +11,12 @@ use tracing::{info, warn};
 use super::batch::{Cleaned, Cleaner, Fate};
 use super::duplicates::Bounds;
 use crate::broker::{
-    Admin, BrokerError, Change, Commit, GroupConsumer, Kafka, NextOffset, Outgoing, Record,
-    TransactionalProducer, place_of,
+    Admin, Assignment, BrokerError, Commit, Kafka, NextOffset, Outgoing, Record, place_of,
 };
 use crate::rejected::{SOURCE, copied, headers};
 use crate::sql::Pipeline;
-use crate::status::{Job, Ledger, Stage, Status};
+use crate::status::{Job, Ledger, Status};
+use crate::worker::{self, Member, Seat, Session, Work};
 
 /// How often a transaction is tried again before the job gives up.
 const MOST_TRIES: u32 = 5;
@@ -46,106 +46,89 @@ pub struct Config {
 /// Works until `stop`; what was read by then is committed or read again by whoever comes next.
 ///
 /// # Errors
-/// What the job cannot get over: no broker at the start, a missing topic, a producer that was fenced.
+/// What the job cannot get over: no broker at the start, a missing topic, positions that cannot be trusted.
 pub fn run(
     config: &Config,
+    member: &Member<'_>,
     kafka: &Kafka,
     pipeline: Arc<Pipeline>,
     status: &Status,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    status.stage(Job::Clean, Stage::Starting);
-    let mut job = CleanJob::start(config, kafka, pipeline)?;
-    while !stop.is_cancelled() {
-        job.step(status)?;
-    }
-    status.stage(Job::Clean, Stage::Stopped);
-    Ok(())
+    let seat = Seat {
+        job: Job::Clean,
+        thread: member.thread,
+        slot: member.slot.to_owned(),
+        group: config.group.clone(),
+        topic: config.raw.clone(),
+        outputs: vec![config.clean.clone(), config.rejected.clone()],
+        batch_events: config.batch_events,
+        batch_interval: config.batch_interval,
+        look_back: config.duplicates.events,
+    };
+    let mut job = CleanJob {
+        config,
+        status,
+        cleaner: Cleaner::new(pipeline, &config.raw, config.duplicates)
+            .context("preparing the clean columns")?,
+        committed: HashMap::new(),
+        new: Vec::new(),
+    };
+    worker::run(&seat, kafka, &mut job, status, stop)
 }
 
 struct CleanJob<'a> {
     config: &'a Config,
-    consumer: GroupConsumer,
-    producer: TransactionalProducer,
+    status: &'a Status,
     cleaner: Cleaner,
     /// The group's positions at the last assignment: what lies before was judged already.
     committed: HashMap<i32, i64>,
+    /// Assigned and not yet read. There is nothing to restore: what has to be remembered is read again.
+    new: Vec<i32>,
 }
 
-impl<'a> CleanJob<'a> {
-    fn start(config: &'a Config, kafka: &Kafka, pipeline: Arc<Pipeline>) -> anyhow::Result<Self> {
-        let admin = Admin::connect(kafka)?;
-        for topic in [&config.clean, &config.rejected] {
+impl Work for CleanJob<'_> {
+    fn check(&mut self, admin: &Admin) -> anyhow::Result<()> {
+        for topic in [&self.config.clean, &self.config.rejected] {
             admin.require(topic)?;
         }
-        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
-        let consumer =
-            GroupConsumer::join(kafka, &config.group, &config.raw, config.duplicates.events)?;
-        let cleaner = Cleaner::new(pipeline, &config.raw, config.duplicates)
-            .context("preparing the clean columns")?;
-        Ok(Self {
-            config,
-            consumer,
-            producer,
-            cleaner,
-            committed: HashMap::new(),
-        })
-    }
-
-    fn step(&mut self, status: &Status) -> anyhow::Result<()> {
-        let records = self
-            .consumer
-            .poll(self.config.batch_events, self.config.batch_interval)?;
-        if let Some(trouble) = self.consumer.trouble() {
-            warn!(error = %trouble, hint = trouble.hint(), "kafka trouble");
-        }
-        let changes = self.consumer.changes();
-        if !changes.is_empty() {
-            return self.rebalance(changes, status);
-        }
-        if records.is_empty() {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let cleaned = commit_batch(
-            self.config,
-            &self.consumer,
-            &self.producer,
-            &mut self.cleaner,
-            &records,
-            &self.committed,
-        )
-        .with_context(|| format!("cleaning {}", place_of(&records)))?;
-        report(status, &records, &cleaned, started.elapsed());
         Ok(())
     }
 
-    fn rebalance(&mut self, changes: Vec<Change>, status: &Status) -> anyhow::Result<()> {
-        for change in changes {
-            match change {
-                Change::Revoked(partitions) => {
-                    info!(?partitions, "partitions revoked");
-                    for partition in partitions {
-                        self.cleaner.forget(partition);
-                        self.committed.remove(&partition);
-                    }
-                }
-                Change::Assigned(assignments) => {
-                    let partitions: Vec<i32> =
-                        assignments.iter().map(|given| given.partition).collect();
-                    info!(?partitions, "partitions assigned");
-                    for given in assignments {
-                        self.cleaner.forget(given.partition);
-                        self.committed
-                            .insert(given.partition, given.committed.map_or(0, NextOffset::get));
-                    }
-                    status.stage(Job::Clean, Stage::Running);
-                }
-                Change::Failed(error) => {
-                    return Err(error).context("joining the group of the clean job");
-                }
-            }
+    fn assigned(&mut self, given: &[Assignment]) -> anyhow::Result<()> {
+        for given in given {
+            self.cleaner.forget(given.partition);
+            let committed = given.committed.map_or(0, NextOffset::get);
+            self.committed.insert(given.partition, committed);
+            self.new.push(given.partition);
         }
+        Ok(())
+    }
+
+    fn revoked(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
+        for partition in partitions {
+            self.cleaner.forget(*partition);
+            self.committed.remove(partition);
+        }
+        self.new.retain(|new| !partitions.contains(new));
+        Ok(())
+    }
+
+    fn restore(&mut self, _budget: Duration) -> anyhow::Result<Vec<i32>> {
+        Ok(std::mem::take(&mut self.new))
+    }
+
+    fn process(&mut self, session: &Session, records: &[Record<'_>]) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let cleaned = commit_batch(
+            self.config,
+            session,
+            &mut self.cleaner,
+            records,
+            &self.committed,
+        )
+        .with_context(|| format!("cleaning {}", place_of(records)))?;
+        report(self.status, records, &cleaned, started.elapsed());
         Ok(())
     }
 }
@@ -153,8 +136,7 @@ impl<'a> CleanJob<'a> {
 /// Judges and writes a batch; what can be tried again is, with the same verdicts.
 fn commit_batch(
     config: &Config,
-    consumer: &GroupConsumer,
-    producer: &TransactionalProducer,
+    session: &Session,
     cleaner: &mut Cleaner,
     records: &[Record<'_>],
     committed: &HashMap<i32, i64>,
@@ -167,7 +149,7 @@ fn commit_batch(
             cleaner.commit();
             return Ok(cleaned);
         }
-        let error = match write(config, consumer, producer, records, &cleaned, &size.alone) {
+        let error = match write(config, session, records, &cleaned, &size.alone) {
             Ok(()) => {
                 cleaner.commit();
                 return Ok(cleaned);
@@ -177,13 +159,13 @@ fn commit_batch(
         cleaner.abort();
         match error {
             BrokerError::TooLarge { tags } => {
-                producer.abort()?;
+                session.producer.abort()?;
                 size.refused(config, records, &cleaned, &tags)?;
             }
             BrokerError::Aborted { .. } if tries < MOST_TRIES => {
                 tries += 1;
                 warn!(%error, tries, "transaction aborted, trying again");
-                producer.abort()?;
+                session.producer.abort()?;
             }
             other => return Err(other.into()),
         }
@@ -231,12 +213,12 @@ impl Sizes {
 /// One transaction: the clean events, the refused ones, the positions.
 fn write(
     config: &Config,
-    consumer: &GroupConsumer,
-    producer: &TransactionalProducer,
+    session: &Session,
     records: &[Record<'_>],
     cleaned: &Cleaned,
     alone: &HashSet<usize>,
 ) -> Result<(), BrokerError> {
+    let Session { consumer, producer } = session;
     producer.begin()?;
     let mut positions: BTreeMap<i32, NextOffset> = BTreeMap::new();
     for (tag, (record, fate)) in records.iter().zip(&cleaned.fates).enumerate() {
@@ -278,7 +260,6 @@ fn outgoing<'a>(
         Fate::Remembered | Fate::Duplicate => None,
         Fate::Clean { row } => {
             let key = cleaned.key(*row);
-            let source = format!("{}:{}", record.partition(), record.offset());
             Some(Outgoing {
                 topic: &config.clean,
                 // Without a key there is nothing to spread by, and the rows of the NULL key have to meet.
@@ -286,7 +267,10 @@ fn outgoing<'a>(
                 key,
                 value: Some(cleaned.value(*row)),
                 timestamp_ms,
-                headers: copied(record).with(SOURCE, Some(source.as_bytes())),
+                headers: copied(record).with(
+                    SOURCE,
+                    Some(format!("{}:{}", record.partition(), record.offset()).as_bytes()),
+                ),
                 tag,
             })
         }

@@ -85,6 +85,7 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
             events: config.clean.duplicate_window_events,
             time: config.clean.duplicate_window_time,
         },
+        keep: config.gold.keep.clone(),
         limit: args.limit,
     };
     let report = books.check(warehouse.as_ref())?;

@@ -15,8 +15,10 @@ use crate::config::Config;
 use crate::sink::run::Progress;
 use crate::sink::table::TargetTable;
 use crate::sql::Pipeline;
+use crate::state_folder::Slot;
 use crate::status::{Job, Stage, Status};
 use crate::warehouse::setup::TableContract;
+use crate::worker::Member;
 use crate::{clean, gold, sink, web};
 
 /// Longest wait for the jobs after they were asked to end. What is not done by then is done again by whoever comes next.
@@ -65,6 +67,8 @@ pub(super) struct Work {
     pipeline: Arc<Pipeline>,
     kafka: Kafka,
     jobs: Vec<Job>,
+    /// Who this process is.
+    slot: Slot,
     targets: Vec<TargetTable>,
 }
 
@@ -77,12 +81,15 @@ impl Work {
             config.pipeline_settings(),
         )?);
         let targets = tables::targets(&config, &pipeline)?;
+        gold::check_keep(&pipeline, &config.gold.keep)?;
         if jobs.contains(&Job::Sink) {
             config.require_warehouse()?;
             tables::check_scripts(&pipeline, &targets)?;
         }
         let kafka = Kafka::new((&config.kafka).into());
+        let slot = Slot::take(&config.state.folder)?;
         Ok(Self {
+            slot,
             kafka,
             status: Arc::default(),
             pipeline,
@@ -115,26 +122,47 @@ impl Work {
         };
         let mut tasks = JoinSet::new();
         for job in &self.jobs {
-            let (work, stop) = (Arc::clone(self), stop.clone());
-            self.status.stage(*job, Stage::Starting);
-            match job {
-                Job::Clean => tasks.spawn_blocking(move || work.clean(&stop).context("clean")),
-                Job::Gold => tasks.spawn_blocking(move || work.gold(&stop).context("gold")),
-                Job::Sink => {
-                    let sink = sink.take().expect("a job is named once");
-                    let handle = tokio::runtime::Handle::current();
-                    tasks.spawn_blocking(move || work.sink(sink, &handle, &stop).context("sink"))
-                }
+            let threads = match job {
+                Job::Clean => self.config.clean.threads,
+                Job::Gold => self.config.gold.threads,
+                Job::Sink => 1,
             };
+            for thread in 0..threads {
+                self.status.stage_of(*job, thread, Stage::Starting);
+            }
+            for thread in 0..threads {
+                let (work, stop) = (Arc::clone(self), stop.clone());
+                match job {
+                    Job::Clean => {
+                        tasks.spawn_blocking(move || work.clean(thread, &stop).context("clean"))
+                    }
+                    Job::Gold => {
+                        tasks.spawn_blocking(move || work.gold(thread, &stop).context("gold"))
+                    }
+                    Job::Sink => {
+                        let sink = sink.take().expect("a job is named once");
+                        let handle = tokio::runtime::Handle::current();
+                        tasks
+                            .spawn_blocking(move || work.sink(sink, &handle, &stop).context("sink"))
+                    }
+                };
+            }
         }
         Ok(tasks)
+    }
+
+    fn member(&self, thread: usize) -> Member<'_> {
+        Member {
+            slot: self.slot.id(),
+            thread,
+        }
     }
 
     fn group(&self, job: Job) -> String {
         group(&self.config, job)
     }
 
-    fn clean(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+    fn clean(&self, thread: usize, stop: &CancellationToken) -> anyhow::Result<()> {
         let config = clean::Config {
             raw: self.config.topics.raw.clone(),
             clean: self.config.topics.clean.clone(),
@@ -149,6 +177,7 @@ impl Work {
         };
         clean::run(
             &config,
+            &self.member(thread),
             &self.kafka,
             Arc::clone(&self.pipeline),
             &self.status,
@@ -156,15 +185,23 @@ impl Work {
         )
     }
 
-    fn gold(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+    fn gold(&self, thread: usize, stop: &CancellationToken) -> anyhow::Result<()> {
         let config = gold::Config {
             clean: self.config.topics.clean.clone(),
             rejected: self.config.topics.rejected.clone(),
             group: self.group(Job::Gold),
+            keep: self.config.gold.keep.clone(),
             batch_events: self.config.gold.batch_events,
             batch_interval: self.config.gold.batch_interval,
         };
-        gold::run(&config, &self.kafka, &self.pipeline, &self.status, stop)
+        gold::run(
+            &config,
+            &self.member(thread),
+            &self.kafka,
+            &self.pipeline,
+            &self.status,
+            stop,
+        )
     }
 
     fn sink(

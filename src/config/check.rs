@@ -8,10 +8,13 @@ use super::describe::Setting;
 use super::{Config, ConfigError, Properties, TopicsSection, WarehouseSection};
 
 /// Properties that decide whether an event is counted once, and are therefore ours.
-const OWN_PROPERTIES: [&str; 14] = [
+const OWN_PROPERTIES: [&str; 17] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
+    "group.instance.id",
+    "session.timeout.ms",
+    "statistics.interval.ms",
     "transactional.id",
     "enable.idempotence",
     "enable.auto.commit",
@@ -39,6 +42,9 @@ pub(super) fn wrong_type(error: &figment::Error, settings: &[Setting]) -> Config
         _ => "",
     };
     let accepted = match (expected, key.as_str()) {
+        (_, key) if key.starts_with("gold.keep.") => {
+            r#"a duration with its unit, e.g. "40d"; or "40d by event_date", where the GROUP BY has several times"#
+        }
         ("a duration", _) => r#"a duration with its unit, e.g. "100ms", "10s" or "1h""#,
         ("a size", _) => r#"a size with its unit, e.g. "64MiB""#,
         (_, "web.listen") => r#"an address and a port, e.g. "127.0.0.1:8080""#,
@@ -118,6 +124,13 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
         well_formed,
         r#"host:port, several separated by commas"#,
     )?;
+    let session = (Duration::from_secs(6), Duration::from_secs(300));
+    check.duration(
+        "kafka.session_timeout",
+        config.kafka.session_timeout,
+        session,
+        "6s to 5m",
+    )?;
     own_properties(&config.kafka.properties, check)?;
     topics(&config.topics, check)?;
 
@@ -135,6 +148,8 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
         window,
         "1s to 7d",
     )?;
+    check.number("clean.threads", config.clean.threads as u64, 1, 64)?;
+    check.number("gold.threads", config.gold.threads as u64, 1, 64)?;
     check.number(
         "clean.batch_events",
         config.clean.batch_events as u64,
@@ -159,6 +174,16 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
         interval,
         "1ms to 30s",
     )?;
+
+    for (table, keep) in &config.gold.keep {
+        let range = (Duration::from_secs(1), 3650 * DAY);
+        check.duration(
+            &format!("gold.keep.{table}"),
+            keep.duration,
+            range,
+            "1s to 3650d",
+        )?;
+    }
 
     let flush = (Duration::from_millis(100), DAY);
     check.duration(

@@ -21,6 +21,8 @@ impl From<&KafkaSection> for broker::Config {
         Self {
             bootstrap_servers: section.bootstrap_servers.clone(),
             properties: section.properties.iter().map(owned).collect(),
+            membership: section.membership,
+            session_timeout: section.session_timeout,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The sections of `sluicebox.toml`, one struct each; a field's doc says unit, bounds and effect.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::properties::Properties;
 use super::secret;
 use super::size::ByteSize;
+use crate::broker::Membership;
+use crate::gold::Keep;
 
 /// `[pipeline]`: what is clean and what is gold.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -25,6 +28,12 @@ pub struct PipelineSection {
 pub struct KafkaSection {
     /// Brokers to start from, `host:port`, separated by commas.
     pub bootstrap_servers: String,
+    /// `"static"`: a worker that restarts within the session time-out gets its partitions back and nobody else's move.
+    /// `"dynamic"`: the partitions of a worker that ends go to the others at once.
+    pub membership: Membership,
+    /// How long a worker may be silent before its partitions go to others, `"6s"` to `"5m"`; within the broker's own bounds.
+    #[serde(with = "humantime_serde")]
+    pub session_timeout: Duration,
     /// Anything that librdkafka understands, e.g. `"security.protocol" = "SASL_SSL"`.
     pub properties: Properties,
 }
@@ -33,6 +42,8 @@ impl Default for KafkaSection {
     fn default() -> Self {
         Self {
             bootstrap_servers: "localhost:9092".to_owned(),
+            membership: Membership::Static,
+            session_timeout: Duration::from_secs(10),
             properties: Properties::default(),
         }
     }
@@ -79,6 +90,8 @@ pub struct CleanSection {
     /// How far back a duplicate is looked for, by the records' own times, `"1s"` to `"7d"`.
     #[serde(with = "humantime_serde")]
     pub duplicate_window_time: Duration,
+    /// Workers in this process, 1 to 64. They share the partitions with those of the other processes.
+    pub threads: usize,
     /// Most events in one transaction, 1 to 1,000,000.
     pub batch_events: usize,
     /// Longest time a record waits in a batch, `"1ms"` to `"30s"`. Bounds the delay that users see.
@@ -93,6 +106,7 @@ impl Default for CleanSection {
             event_id: String::new(),
             duplicate_window_events: 500_000,
             duplicate_window_time: Duration::from_secs(3600),
+            threads: 1,
             batch_events: 50_000,
             batch_interval: Duration::from_millis(100),
         }
@@ -103,18 +117,25 @@ impl Default for CleanSection {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GoldSection {
+    /// Workers in this process, 1 to 64. They share the partitions with those of the other processes.
+    pub threads: usize,
     /// Most events in one transaction, 1 to 1,000,000.
     pub batch_events: usize,
     /// Longest time a record waits in a batch, `"1ms"` to `"30s"`. Bounds the delay that users see.
     #[serde(with = "humantime_serde")]
     pub batch_interval: Duration,
+    /// How long a table keeps its keys, by the table's name: `"40d"`, or `"40d by event_date"` where the GROUP BY has several
+    /// times, 1s to 10 years. An event that is older is refused as `too_late`. A table that is not named keeps its keys for ever.
+    pub keep: BTreeMap<String, Keep>,
 }
 
 impl Default for GoldSection {
     fn default() -> Self {
         Self {
+            threads: 1,
             batch_events: 50_000,
             batch_interval: Duration::from_millis(100),
+            keep: BTreeMap::new(),
         }
     }
 }

@@ -9,6 +9,10 @@
 //! | the commit | state is restored with it; the next records are read |
 
 mod batch;
+mod definition;
+mod keep;
+#[cfg(test)]
+mod keep_tests;
 mod restore;
 mod run;
 mod state;
@@ -17,5 +21,6 @@ mod table;
 mod tests;
 
 pub(crate) use batch::CleanBatches;
+pub use keep::{Keep, check_keep};
 pub use run::{Config, run};
 pub(crate) use table::Table;

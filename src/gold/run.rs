@@ -11,21 +11,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::batch::CleanBatches;
+use super::keep::Keep;
 use super::restore::Restore;
 use super::table::{Merged, Table, positions};
 use crate::broker::{
-    Admin, BrokerError, Change, Commit, GroupConsumer, Kafka, Outgoing, Record,
-    TransactionalProducer, place_of,
+    Admin, Assignment, BrokerError, Commit, Kafka, Outgoing, Record, TransactionalProducer,
+    place_of,
 };
 use crate::rejected::{Reason, headers};
 use crate::sql::Pipeline;
-use crate::status::{GoldTotals, Job, Stage, Status};
+use crate::status::{GoldTotals, Job, Status};
+use crate::worker::{self, Member, Seat, Session, Work};
 
 /// How often a transaction is tried again before the job gives up.
 const MOST_TRIES: u32 = 5;
-
-/// How long a restore goes on before anything else is looked at.
-const RESTORE_STEP: Duration = Duration::from_millis(100);
 
 /// What the job needs to know.
 #[derive(Debug, Clone)]
@@ -36,6 +35,8 @@ pub struct Config {
     pub rejected: String,
     /// The consumer group, and the stem of the transactional id.
     pub group: String,
+    /// How long the keys of a table are kept, by its name; one that is not named keeps them for ever.
+    pub keep: BTreeMap<String, Keep>,
     /// Most events in a transaction.
     pub batch_events: usize,
     /// Longest wait of an event for its batch to fill.
@@ -45,28 +46,49 @@ pub struct Config {
 /// Works until `stop`; what was read by then is committed or read again by whoever comes next.
 ///
 /// # Errors
-/// What the job cannot get over: no broker at the start, a missing topic, a changelog of another query, a fenced producer.
+/// What the job cannot get over: no broker at the start, a missing topic, a changelog of another query, positions that cannot
+/// be trusted.
 pub fn run(
     config: &Config,
+    member: &Member<'_>,
     kafka: &Kafka,
     pipeline: &Arc<Pipeline>,
     status: &Status,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    status.stage(Job::Gold, Stage::Starting);
-    let mut job = GoldJob::start(config, kafka, pipeline)?;
-    while !stop.is_cancelled() {
-        job.step(status)?;
-    }
-    status.stage(Job::Gold, Stage::Stopped);
-    Ok(())
+    let seat = Seat {
+        job: Job::Gold,
+        thread: member.thread,
+        slot: member.slot.to_owned(),
+        group: config.group.clone(),
+        topic: config.clean.clone(),
+        outputs: pipeline.gold.iter().map(|gold| gold.name.clone()).collect(),
+        batch_events: config.batch_events,
+        batch_interval: config.batch_interval,
+        look_back: 0,
+    };
+    let keep = |at: usize| config.keep.get(&pipeline.gold[at].name);
+    let tables: Vec<Table> = (0..pipeline.gold.len())
+        .map(|at| Table::new(pipeline, at, keep(at)))
+        .collect::<anyhow::Result<_>>()?;
+    let mut job = GoldJob {
+        config,
+        kafka,
+        restore: Restore::new(kafka, &tables)?,
+        status,
+        thread: member.thread,
+        batches: CleanBatches::new(pipeline.clean.columns()),
+        tables,
+    };
+    worker::run(&seat, kafka, &mut job, status, stop)
 }
 
 struct GoldJob<'a> {
     config: &'a Config,
+    kafka: &'a Kafka,
+    status: &'a Status,
+    thread: usize,
     restore: Restore,
-    consumer: GroupConsumer,
-    producer: TransactionalProducer,
     batches: CleanBatches,
     tables: Vec<Table>,
 }
@@ -74,79 +96,66 @@ struct GoldJob<'a> {
 /// What a batch changes: per table, then per partition.
 type Updates = Vec<Vec<Merged>>;
 
-impl<'a> GoldJob<'a> {
-    fn start(
-        config: &'a Config,
-        kafka: &'a Kafka,
-        pipeline: &Arc<Pipeline>,
-    ) -> anyhow::Result<Self> {
-        let admin = Admin::connect(kafka)?;
-        let inputs = admin.partitions(&config.clean)?;
-        for table in &pipeline.gold {
-            let topic = &table.name;
+impl Work for GoldJob<'_> {
+    fn check(&mut self, admin: &Admin) -> anyhow::Result<()> {
+        let inputs = admin.partitions(&self.config.clean)?;
+        for table in &self.tables {
+            let topic = table.name();
             let outputs = admin.require(topic)?;
             if inputs.is_some_and(|inputs| inputs != outputs) {
-                anyhow::bail!(
+                bail!(
                     "topic {topic} has {outputs} partitions and {} has {}\nhint: a key's rows and its events share a partition number, so give both topics the same number",
-                    config.clean,
+                    self.config.clean,
                     inputs.unwrap_or_default()
                 );
             }
         }
-        admin.require(&config.rejected)?;
-        let producer = TransactionalProducer::connect(kafka, &format!("{}-0", config.group))?;
-        let consumer = GroupConsumer::join(kafka, &config.group, &config.clean, 0)?;
-        let tables = (0..pipeline.gold.len())
-            .map(|at| Table::new(pipeline, at))
-            .collect::<anyhow::Result<_>>()?;
-        let batches = CleanBatches::new(pipeline.clean.columns());
-        Ok(Self {
-            config,
-            restore: Restore::new(kafka, pipeline)?,
-            consumer,
-            producer,
-            batches,
-            tables,
-        })
-    }
-
-    fn step(&mut self, status: &Status) -> anyhow::Result<()> {
-        let records = self
-            .consumer
-            .poll(self.config.batch_events, self.config.batch_interval)?;
-        if let Some(trouble) = self.consumer.trouble() {
-            warn!(error = %trouble, hint = trouble.hint(), "kafka trouble");
-        }
-        let changes = self.consumer.changes();
-        if !changes.is_empty() {
-            status.stage(Job::Gold, Stage::Starting);
-            let assigned = changes
-                .iter()
-                .any(|change| matches!(change, Change::Assigned(_)));
-            rebalance(&mut self.tables, &mut self.restore, changes)?;
-            if assigned {
-                status.stage(Job::Gold, Stage::Running);
-            }
-            return Ok(());
-        }
-        if records.is_empty() {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let updates = commit_batch(
-            self.config,
-            &self.consumer,
-            &self.producer,
-            &mut self.batches,
-            &mut self.tables,
-            &records,
-        )
-        .with_context(|| format!("counting {}", place_of(&records)))?;
-        self.report(status, records.len(), &updates, started.elapsed());
+        admin.require(&self.config.rejected)?;
+        // What an earlier session was about to restore is void.
+        self.restore = Restore::new(self.kafka, &self.tables)?;
         Ok(())
     }
 
-    fn report(&self, status: &Status, batch: usize, updates: &Updates, took: Duration) {
+    fn assigned(&mut self, given: &[Assignment]) -> anyhow::Result<()> {
+        for given in given {
+            self.restore.begin(given.partition, given.committed)?;
+        }
+        Ok(())
+    }
+
+    fn revoked(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
+        for table in &mut self.tables {
+            for partition in partitions {
+                table.drop_state(*partition);
+            }
+        }
+        for partition in partitions {
+            self.restore.forget(*partition)?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, budget: Duration) -> anyhow::Result<Vec<i32>> {
+        self.restore.advance(&mut self.tables, budget)
+    }
+
+    fn process(&mut self, session: &Session, records: &[Record<'_>]) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let updates = commit_batch(
+            self.config,
+            session,
+            &mut self.batches,
+            &mut self.tables,
+            records,
+        )
+        .with_context(|| format!("counting {}", place_of(records)))?;
+        self.report(records.len(), &updates, started.elapsed());
+        Ok(())
+    }
+}
+
+impl GoldJob<'_> {
+    fn report(&self, batch: usize, updates: &Updates, took: Duration) {
         for (table, changes) in self.tables.iter().zip(updates) {
             let (keys, bytes) = table.size();
             let rejected: usize = changes.iter().map(|change| change.refused.len()).sum();
@@ -167,7 +176,8 @@ impl<'a> GoldJob<'a> {
                 ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 "batch counted"
             );
-            status.aggregated(table.name(), totals, took);
+            self.status
+                .aggregated(table.name(), self.thread, totals, took);
         }
     }
 }
@@ -176,50 +186,15 @@ fn counted(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-fn rebalance(
-    tables: &mut [Table],
-    restore: &mut Restore,
-    changes: Vec<Change>,
-) -> anyhow::Result<()> {
-    for change in changes {
-        match change {
-            Change::Revoked(partitions) => {
-                info!(?partitions, "partitions revoked");
-                for partition in &partitions {
-                    restore.forget(*partition)?;
-                }
-                for table in tables.iter_mut() {
-                    partitions
-                        .iter()
-                        .for_each(|partition| table.drop_state(*partition));
-                }
-            }
-            Change::Assigned(assignments) => {
-                let mut left = assignments.len();
-                for given in assignments {
-                    restore.begin(given.partition, given.committed)?;
-                }
-                while left > 0 {
-                    left -= restore.advance(tables, RESTORE_STEP)?.len();
-                }
-            }
-            Change::Failed(error) => {
-                return Err(error).context("joining the group of the gold job");
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Merges a batch into the states and writes what has changed; nothing of it stays in the states unless it is committed.
 fn commit_batch(
     config: &Config,
-    consumer: &GroupConsumer,
-    producer: &TransactionalProducer,
+    session: &Session,
     batches: &mut CleanBatches,
     tables: &mut [Table],
     records: &[Record<'_>],
 ) -> anyhow::Result<Updates> {
+    let Session { consumer, producer } = session;
     let by_partition = batches.decode(records)?;
     let mut updates: Updates = Vec::with_capacity(tables.len());
     for table in tables.iter() {
@@ -259,7 +234,9 @@ fn commit_batch(
         }
     }
     for (table, changes) in tables.iter_mut().zip(&updates) {
-        changes.iter().for_each(|change| table.apply(change));
+        for change in changes {
+            table.apply(change)?;
+        }
     }
     Ok(updates)
 }

@@ -167,11 +167,12 @@ fn recompute(
         "recomputing {}[{}]",
         counts.table, counts.partition
     ));
-    table.begin(counts.partition)?;
+    let empty = table.definition().empty_state()?;
+    table.take_over(counts.partition, empty)?;
     while let Some(records) = reader.next(AT_ONCE)? {
         for (partition, (rows, from)) in batches.decode(&records)? {
             let merged = table.merge(partition, &rows)?;
-            table.apply(&merged);
+            table.apply(&merged)?;
             let (keys, values) = table.encode(&merged)?;
             for row in 0..keys.len() {
                 expected.insert(keys.row(row).into(), hash_of(Some(values.row(row))));

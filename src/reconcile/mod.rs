@@ -16,11 +16,12 @@ mod report;
 mod values;
 pub(crate) mod warehouse;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::broker::{Kafka, Logs};
 use crate::clean::Bounds;
-use crate::gold::Table;
+use crate::gold::{Keep, Table};
 use crate::sql::Pipeline;
 pub(crate) use report::{Part, Report};
 pub(crate) use warehouse::Warehouse;
@@ -43,6 +44,8 @@ pub(crate) struct Books {
     pub(crate) gold_group: String,
     /// How far back duplicates are looked for.
     pub(crate) duplicates: Bounds,
+    /// How long each gold table keeps its keys.
+    pub(crate) keep: BTreeMap<String, Keep>,
     /// Most differences that are listed of each part.
     pub(crate) limit: usize,
 }
@@ -82,6 +85,7 @@ impl Books {
     }
 
     fn table(&self, at: usize) -> anyhow::Result<Table> {
-        Table::new(&self.pipeline, at)
+        let keep = self.keep.get(&self.pipeline.gold[at].name);
+        Table::new(&self.pipeline, at, keep)
     }
 }

@@ -110,8 +110,8 @@ impl Warehouse {
             differences,
         };
         match target.kind() {
-            Target::Append => check.appended(answer)?,
-            Target::Upsert { key } => check.upserted(key, answer)?,
+            Target::Append => check.appended(&answer)?,
+            Target::Upsert { key } => check.upserted(key, &answer)?,
         }
         Ok(sums)
     }
@@ -223,7 +223,7 @@ impl Check<'_> {
     }
 
     /// Every clean event once, as often as it is in the topic.
-    fn appended(&mut self, answer: Answer) -> anyhow::Result<()> {
+    fn appended(&mut self, answer: &Answer) -> anyhow::Result<()> {
         let mut expected: HashMap<u128, (i64, String)> = HashMap::new();
         let mut undecodable = Vec::new();
         let columns = self.target.columns();
@@ -286,7 +286,7 @@ impl Check<'_> {
     }
 
     /// The newest row of each key, under the offset of its record.
-    fn upserted(&mut self, key: &[Column], answer: Answer) -> anyhow::Result<()> {
+    fn upserted(&mut self, key: &[Column], answer: &Answer) -> anyhow::Result<()> {
         let mut promised: HashMap<String, Promised> = HashMap::new();
         let mut later: HashSet<String> = HashSet::new();
         let mut undecodable = Vec::new();

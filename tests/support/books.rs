@@ -1,13 +1,14 @@
 //! The books of customer_metrics: what its topics and its warehouse hold, beside what the oracle says that they should.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::deployment::Deployment;
+use super::deployment::{Deployment, PARTITIONS};
 use super::kafka::{Kafka, Record};
 use super::oracle::{self, CleanEvent, GoldKey, Metrics, Table, Verdict, Views};
 use super::pipeline::Pipeline;
@@ -44,8 +45,13 @@ struct GoldRow<'a> {
 
 impl Books {
     pub(crate) fn open(name: &str) -> Self {
+        Self::open_on(Kafka::shared(), PARTITIONS, name)
+    }
+
+    /// On this Kafka, with so many partitions in every topic.
+    pub(crate) fn open_on(kafka: Arc<Kafka>, partitions: i32, name: &str) -> Self {
         let pipeline = Pipeline::customer_metrics();
-        let deployment = Deployment::new(name, &pipeline);
+        let deployment = Deployment::on(kafka, partitions, name, &pipeline);
         deployment.setup();
         Self {
             deployment,
@@ -55,7 +61,7 @@ impl Books {
 
     /// The raw topic, and what should become of each of its records.
     pub(crate) fn judged(&self) -> Vec<(Record, Verdict)> {
-        let raw = Kafka::shared().read_all(&self.deployment.raw);
+        let raw = self.deployment.kafka.read_all(&self.deployment.raw);
         let values = raw.iter().map(|record| {
             let value = record.value.as_deref().expect("no test sends a tombstone");
             (record.partition, value)
@@ -84,7 +90,7 @@ if loaded.replace(rows) == Some(rows) {
     }
 
     /// Clean events in the table of the clean events, and in the metrics.
-    fn loaded(&self) -> (i64, i64) {
+    pub(crate) fn loaded(&self) -> (i64, i64) {
         let silver = "SELECT COUNT(*) AS events FROM KAFKA_EVENTS_SILVER";
         let gold = format!(
             "SELECT COALESCE(SUM(page_views + add_to_cart_count + purchase_count), 0) AS events FROM {}",
@@ -143,7 +149,7 @@ if loaded.replace(rows) == Some(rows) {
     pub(crate) fn assert_gold_topic(&self, expected: &BTreeMap<GoldKey, Metrics>) {
         let expected: Vec<_> = expected.iter().map(row).collect();
         let mut newest: HashMap<_, _> = HashMap::new();
-        for record in Kafka::shared().read_all(&self.gold) {
+        for record in self.deployment.kafka.read_all(&self.gold) {
             newest.insert(record.key, record.value.expect("no row is deleted"));
         }
         let mut rows: Vec<_> = newest.values().map(|value| written(value)).collect();

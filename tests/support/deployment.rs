@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use mock_warehouse::{MockWarehouse, PublicKey};
 use serde_json::Value;
@@ -30,14 +31,21 @@ pub(crate) struct Deployment {
     pub(crate) raw: String,
     pub(crate) clean: String,
     pub(crate) rejected: String,
+    pub(crate) kafka: Arc<Kafka>,
+    partitions: i32,
     folder: TempDir,
     environment: Vec<(&'static str, String)>,
     warehouse: ServedWarehouse,
 }
 
 impl Deployment {
-    /// A fresh one for this pipeline. Nothing is set up in it yet.
+    /// A fresh one for this pipeline on the shared Kafka. Nothing is set up in it yet.
     pub(crate) fn new(name: &str, pipeline: &Pipeline) -> Self {
+        Self::on(Kafka::shared(), PARTITIONS, name, pipeline)
+    }
+
+    /// A fresh one on this Kafka, with so many partitions in every topic.
+    pub(crate) fn on(kafka: Arc<Kafka>, partitions: i32, name: &str, pipeline: &Pipeline) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let pair = KeyPair::generate(2048).expect("2048 bits are enough");
         pair.write_new(&folder.path().join("rsa_key.p8"), None)
@@ -53,6 +61,8 @@ impl Deployment {
                 "SLUICEBOX_WAREHOUSE__STAGE_PROPERTIES__AWS_SECRET_ACCESS_KEY",
                 warehouse.s3_secret_key.clone(),
             )],
+            kafka,
+            partitions,
             folder,
             warehouse,
         };
@@ -63,6 +73,11 @@ impl Deployment {
         )
         .expect("the folder can be written to");
         deployment
+    }
+
+    /// Where the warehouse is served.
+    pub(crate) fn warehouse(&self) -> &str {
+        &self.warehouse.url
     }
 
     /// The key that the service signs in with.
@@ -141,7 +156,7 @@ impl Deployment {
             value: Some(value),
             ..Message::default()
         });
-        Kafka::shared().produce(&self.raw, messages);
+        self.kafka.produce(&self.raw, messages);
     }
 
     fn configuration(&self, pipeline: &Pipeline) -> String {
@@ -149,9 +164,10 @@ impl Deployment {
             raw,
             clean,
             rejected,
+            partitions,
             ..
         } = self;
-        let bootstrap = Kafka::shared().bootstrap();
+        let bootstrap = self.kafka.bootstrap();
         let ServedWarehouse {
             url, s3_access_key, ..
         } = &self.warehouse;
@@ -171,7 +187,7 @@ bootstrap_servers = "{bootstrap}"
 raw = "{raw}"
 clean = "{clean}"
 rejected = "{rejected}"
-partitions = {PARTITIONS}
+partitions = {partitions}
 [clean]
 key = "{key}"
 event_id = "{event_id}"

@@ -7,6 +7,7 @@ pub(crate) mod deployment;
 pub(crate) mod kafka;
 pub(crate) mod oracle;
 pub(crate) mod pipeline;
+pub(crate) mod proxy;
 pub(crate) mod running;
 
 /// Asks again and again until the condition holds; false when it has not within `limit`.

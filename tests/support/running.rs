@@ -26,7 +26,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts it with its stderr in a file of this folder.
-    pub(super) fn start(mut command: Command, folder: &Path) -> Self {
+    pub(crate) fn start(mut command: Command, folder: &Path) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let log = folder.join(format!("log-{}", STARTED.fetch_add(1, Ordering::Relaxed)));
         let stderr = File::create(&log).expect("the folder can be written to");
@@ -38,6 +38,13 @@ impl Running {
     /// All that it has logged, a JSON object a line.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The last lines of its log.
+    pub(crate) fn log_tail(&self, lines: usize) -> String {
+        let log = self.log();
+        let all: Vec<_> = log.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
     }
 
     /// Waits until all its jobs work.
@@ -84,6 +91,23 @@ impl Running {
         page.lines().find_map(value).unwrap_or_default()
     }
 
+    /// Kills it as the system does when memory runs out.
+    pub(crate) fn kill(&mut self) {
+        // One that has ended already cannot be killed.
+        let _ = self.process.kill();
+        self.process.wait().expect("a child can be waited for");
+    }
+
+    /// Sends it a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.process.id(), name);
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("a child can be asked")
+    }
+
     /// Asks it to end by SIGTERM and waits for that.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.end("TERM")
@@ -96,11 +120,7 @@ impl Running {
 
     fn end(&mut self, signal: &str) -> ExitStatus {
         let asked = Instant::now();
-        let killed = Command::new("sh")
-            .args(["-c", "kill -\"$0\" \"$1\"", signal])
-            .arg(self.process.id().to_string())
-            .status();
-        assert!(killed.is_ok_and(|status| status.success()));
+        self.signal(signal);
         let mut ended = None;
         let in_time = wait_until(STOP_LIMIT, || {
             ended = self.process.try_wait().expect("a child can be asked");
@@ -121,13 +141,25 @@ impl Running {
     }
 }
 
+/// Sends a signal to a process, by its name without `SIG`.
+pub(crate) fn signal(process: u32, name: &str) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -\"$0\" \"$1\"", name])
+        .arg(process.to_string())
+        .status();
+    assert!(
+        sent.is_ok_and(|status| status.success()),
+        "SIG{name} to {process}"
+    );
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // One that has ended already cannot be killed.
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
-            eprintln!("the log of the service:\n{}", self.log());
+            eprintln!("the end of the service's log:\n{}", self.log_tail(200));
         }
     }
 }

@@ -83,7 +83,8 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     pair.write_new(&key_file, None)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let config = demo_config(&broker.servers(), &url, &key_file)?;
+    let mut config = demo_config(&broker.servers(), &url, &key_file)?;
+    config.state.folder = folder.path().join("state");
     let mock = open_warehouse(&config, &pair)?;
     let integration = &config.warehouse.storage_integration;
     mock.create_storage_integration(integration)

@@ -165,7 +165,7 @@ impl Planner<'_> {
             Choice::All {
                 truncate_tables,
                 role,
-            } => self.all(*truncate_tables, role.clone()),
+            } => self.all(*truncate_tables, role.as_deref()),
         }
     }
 
@@ -256,7 +256,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    fn all(&self, truncate_tables: bool, role: Option<String>) -> anyhow::Result<Plan> {
+    fn all(&self, truncate_tables: bool, role: Option<&str>) -> anyhow::Result<Plan> {
         let topics = &self.config.topics;
         let mut plan = Plan::default();
         let raw = self.positions(Job::Clean, &To::Earliest)?;
@@ -281,7 +281,7 @@ impl Planner<'_> {
             let table = target.name().to_owned();
             match target.kind() {
                 Kind::Append if truncate_tables => {
-                    plan.steps.push(Step::Truncate { table, role: role.clone() });
+                    plan.steps.push(Step::Truncate { table, role: role.map(str::to_owned) });
                 }
                 Kind::Append => plan.warnings.push(format!(
                     "without --truncate-tables {table} keeps its rows and gets all of them once more"

@@ -12,6 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::jars;
+use crate::support::running::signal;
 use crate::support::wait_until;
 
 /// Longest start of a broker, on a busy machine.
@@ -62,6 +63,12 @@ impl Broker {
         self.kill();
         fs::remove_file(self.folder.join("keep")).expect("the file was just written");
         self.run();
+    }
+
+    /// Sends a signal to the broker itself.
+    pub(super) fn signal(&self, name: &str) {
+        let pid = fs::read_to_string(self.folder.join("pid")).expect("a broker tells its process");
+        signal(pid.trim().parse().expect("a process is a number"), name);
     }
 
     /// The last lines that the broker has logged.

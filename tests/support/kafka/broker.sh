@@ -9,6 +9,7 @@ jvm="-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.
 [ -d data ] || java $jvm -cp "$1/*" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qk -c server.properties 3<&- || exit 1
 java $jvm -cp "$1/*" kafka.Kafka server.properties 3<&- &
 broker=$!
+echo "$broker" >pid
 { read -r _ <&3; kill -9 "$broker"; } 2>/dev/null &
 watcher=$!
 wait "$broker"

@@ -4,8 +4,8 @@ mod broker;
 mod jars;
 mod messages;
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::executor::block_on;
@@ -24,26 +24,29 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// A broker, and the few things that tests do with one.
 pub(crate) struct Kafka {
-    broker: Broker,
+    broker: Mutex<Broker>,
+    bootstrap: String,
 }
 
 impl Kafka {
     /// The broker that the tests of this process share. Each test takes topics of its own from it, see [`unique`].
-    pub(crate) fn shared() -> &'static Self {
-        static SHARED: LazyLock<Kafka> = LazyLock::new(Kafka::start);
-        &SHARED
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: LazyLock<Arc<Kafka>> = LazyLock::new(|| Arc::new(Kafka::start()));
+        Arc::clone(&SHARED)
     }
 
     /// A broker of one's own, to be killed.
     pub(crate) fn start() -> Self {
+        let broker = Broker::start();
         Self {
-            broker: Broker::start(),
+            bootstrap: broker.bootstrap(),
+            broker: Mutex::new(broker),
         }
     }
 
     /// What clients connect to. It survives a restart.
     pub(crate) fn bootstrap(&self) -> String {
-        self.broker.bootstrap()
+        self.bootstrap.clone()
     }
 
     /// Client settings that reach this broker.
@@ -54,13 +57,27 @@ impl Kafka {
     }
 
     /// Kills the broker as a power failure would; its data stay.
-    pub(crate) fn kill(&mut self) {
-        self.broker.kill();
+    pub(crate) fn kill(&self) {
+        self.broker().kill();
     }
 
     /// Kills the broker if it still runs, and starts it again with its data at its address.
-    pub(crate) fn restart(&mut self) {
-        self.broker.restart();
+    pub(crate) fn restart(&self) {
+        self.broker().restart();
+    }
+
+    /// Freezes the broker as a machine that hangs: connections stay, nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.broker().signal("STOP");
+    }
+
+    /// Lets a frozen broker go on.
+    pub(crate) fn thaw(&self) {
+        self.broker().signal("CONT");
+    }
+
+    fn broker(&self) -> std::sync::MutexGuard<'_, Broker> {
+        self.broker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a topic and waits until it can be written to. `config` is the topic's, such as `cleanup.policy`.
@@ -92,7 +109,7 @@ impl Kafka {
         assert!(
             ready,
             "topic {name} has no leaders after {ANSWER_LIMIT:?}; {}",
-            self.broker.log_tail()
+            self.broker().log_tail()
         );
     }
 }

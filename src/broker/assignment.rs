@@ -1,0 +1,174 @@
+//! Where the work on a partition begins, and whether that position can be trusted.
+
+use super::error::BrokerError;
+use super::identity::Identity;
+use super::position::{NextOffset, Partition};
+
+/// A partition that was given to this member, and where its work begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assignment {
+    /// The partition's number.
+    pub partition: i32,
+    /// The group's committed position, if it has one.
+    pub committed: Option<NextOffset>,
+}
+
+/// A partition's offsets: the first that is there, and the one that comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Log {
+    pub(super) low: i64,
+    pub(super) end: i64,
+}
+
+impl Log {
+    /// Where reading begins, and the position that counts as committed. `look_back` offsets are read again.
+    pub(super) fn start(self, look_back: i64, committed: i64) -> (i64, i64) {
+        if committed < self.low && self.low == self.end {
+            // The log ran empty by retention. Its last offsets were those of a transaction's marker, which no position is
+            // committed behind: nothing is missed.
+            return (self.low, self.low);
+        }
+        // What is older than the log is not there to be looked at.
+        let start = committed
+            .saturating_sub(look_back)
+            .max(self.low)
+            .min(committed);
+        (start, committed)
+    }
+
+    /// A committed position that the log no longer has is a loss, not a reason to skip.
+    pub(super) fn check(self, at: &Partition, committed: i64) -> Result<(), BrokerError> {
+        let Self { low, end } = self;
+        if committed < low && low < end {
+            return Err(BrokerError::PositionLost {
+                what: format!(
+                    "{at} begins at offset {low}, but the committed position is {committed}: records were deleted before they were read"
+                ),
+            });
+        }
+        if committed > end {
+            return Err(BrokerError::PositionLost {
+                what: format!(
+                    "{at} ends at offset {end}, but the committed position is {committed}: the log was cut or made anew"
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Compares the topic that a position was committed for, as its metadata has it, with the one that is there. Positions of an
+/// older version have no metadata and are trusted once.
+pub(super) fn compare(
+    at: &Partition,
+    committed_for: &str,
+    now: &Identity,
+) -> Result<(), BrokerError> {
+    if committed_for.is_empty() {
+        return Ok(());
+    }
+    let lost = |why: String| {
+        Err(BrokerError::PositionLost {
+            what: format!("the committed position of {at} is of {why}"),
+        })
+    };
+    let Ok(then) = committed_for.parse::<Identity>() else {
+        return lost(format!("an unknown form: `{committed_for}`"));
+    };
+    if then.cluster != now.cluster {
+        return lost(format!(
+            "another cluster, {} instead of {}",
+            then.cluster, now.cluster
+        ));
+    }
+    if then.topic != now.topic {
+        return lost(format!(
+            "a topic of this name that was deleted: its id was {}, now it is {}",
+            then.topic, now.topic
+        ));
+    }
+    if then.partitions != now.partitions {
+        return lost(format!(
+            "a time when the topic had {} partitions; now it has {}, and keys may have moved between them",
+            then.partitions, now.partitions
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> Partition {
+        Partition {
+            topic: "raw".to_owned(),
+            number: 1,
+        }
+    }
+
+    #[test]
+    fn reading_begins_at_the_look_back_and_never_skips() {
+        // (look-back, committed, low, end, start and what counts as committed)
+        let table = [
+            (0, 7, 0, 10, (7, 7)),
+            (5, 7, 0, 10, (2, 7)),
+            (50, 7, 0, 10, (0, 7)),
+            (50, 7, 4, 10, (4, 7)),
+            (50, 7, 9, 10, (7, 7)),
+            (0, 7, 9, 10, (7, 7)),
+            // The log ran empty by retention, with a marker at its end.
+            (0, 100, 101, 101, (101, 101)),
+            (0, 10, 10, 10, (10, 10)),
+        ];
+        for (look_back, committed, low, end, expected) in table {
+            let start = Log { low, end }.start(look_back, committed);
+            assert_eq!(
+                start, expected,
+                "look-back {look_back}, committed {committed}, log {low} to {end}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_position_that_the_log_does_not_have_is_said() {
+        for (committed, low, end, expected) in [
+            (7, 0, 10, None),
+            (10, 0, 10, None),
+            (0, 0, 0, None),
+            (9, 10, 10, None),
+            (7, 9, 10, Some("begins at offset 9")),
+            (11, 0, 10, Some("ends at offset 10")),
+        ] {
+            let checked = Log { low, end }.check(&at(), committed);
+            match (checked, expected) {
+                (Ok(()), None) => {}
+                (Err(error), Some(words)) => {
+                    assert!(error.to_string().contains(words), "{error}");
+                    assert!(error.hint().contains("sluicebox reset"), "{}", error.hint());
+                }
+                (checked, _) => panic!("{committed} in {low} to {end}: {checked:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_position_of_another_topic_is_not_trusted() {
+        let now: Identity = "cluster=c topic=t partitions=3".parse().unwrap();
+        for (then, expected) in [
+            ("", None),
+            ("cluster=c topic=t partitions=3", None),
+            ("cluster=d topic=t partitions=3", Some("another cluster")),
+            ("cluster=c topic=u partitions=3", Some("was deleted")),
+            ("cluster=c topic=t partitions=2", Some("had 2 partitions")),
+            ("by hand", Some("an unknown form")),
+        ] {
+            let compared = compare(&at(), then, &now);
+            match (compared, expected) {
+                (Ok(()), None) => {}
+                (Err(error), Some(words)) => assert!(error.to_string().contains(words), "{error}"),
+                (compared, _) => panic!("`{then}`: {compared:?}"),
+            }
+        }
+    }
+}

@@ -329,3 +329,7 @@ pub(super) fn hash_of(value: Option<&[u8]>) -> u128 {
 fn refusal(raw: u128, reason: &str) -> u128 {
     raw ^ xxh3_128(reason.as_bytes())
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -4,6 +4,8 @@
 mod place;
 mod step;
 
+use std::time::{Duration, Instant};
+
 use anyhow::bail;
 
 use super::run::group;
@@ -17,11 +19,17 @@ use crate::warehouse::{self, Client};
 use place::To;
 use step::{Step, Tools};
 
+/// How much later than promised the broker may notice that a member is gone.
+const LEAVE_LATER: Duration = Duration::from_secs(5);
+
+/// Between two looks at a group.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
 /// Accept topics and tables as they are now, or rebuild from what is there.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Without --yes a reset only prints what it would do. With --yes every process of the pipeline has to be stopped; a stopped one
-leaves its group at once, a killed one after kafka.session_timeout.
+Without --yes a reset only prints what it would do. With --yes every process of the pipeline has to be stopped. The
+broker believes that after kafka.session_timeout, which is waited for.
 
   The raw topic was deleted and made again, or lost records before they were read:
       sluicebox reset clean --to earliest --yes
@@ -144,12 +152,21 @@ impl Planner<'_> {
             Choice::Sink { .. } => &[Job::Sink],
             Choice::All { .. } => &[Job::Clean, Job::Gold, Job::Sink],
         };
+        // A static member does not take leave, so that it can come back.
+        let deadline = Instant::now() + self.config.kafka.session_timeout + LEAVE_LATER;
         for job in jobs {
             let group = Group::new(&self.kafka, &group(self.config, *job));
-            let members = group.members()?;
+            let mut members = group.members()?;
+            if members > 0 {
+                eprintln!("waiting for the {members} members of {} to leave", group.name());
+            }
+            while members > 0 && Instant::now() < deadline {
+                std::thread::sleep(BETWEEN_LOOKS);
+                members = group.members()?;
+            }
             if members > 0 {
                 bail!(
-                    "the group {} has {members} members\nhint: stop every `sluicebox run` of this pipeline; one that was killed leaves after kafka.session_timeout",
+                    "the group {} has {members} members\nhint: stop every `sluicebox run` of this pipeline",
                     group.name()
                 );
             }

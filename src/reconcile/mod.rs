@@ -13,6 +13,7 @@ mod gold;
 mod ledger;
 mod progress;
 mod report;
+mod rows;
 mod values;
 pub(crate) mod warehouse;
 

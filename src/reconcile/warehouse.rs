@@ -1,6 +1,6 @@
 //! The warehouse's tables, compared with the topics up to the offsets that the control table names.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 use super::Books;
 use super::difference::{Differences, Kind};
 use super::events::read;
-use super::values::{Row, from_warehouse, row_hash, shown, topic_row};
+use super::rows::{Appended, Findings, Upserted};
+use super::values::{Row, from_warehouse, shown, topic_row};
 use crate::broker::{Logs, Range};
 use crate::sink::table::{Kind as Target, TargetTable, VERSION_COLUMN, warehouse_name};
 use crate::sink::{quoted, text};
@@ -179,52 +180,39 @@ struct Check<'a> {
     differences: &'a mut Differences,
 }
 
-/// A row that the topic promises, with the offset that the table must call its version.
-struct Promised {
-    version: i64,
-    row: Option<Row>,
-}
-
 impl Check<'_> {
-    fn next(&self, partition: i32) -> i64 {
-        self.sums
-            .next_offsets
-            .get(&partition)
-            .copied()
-            .unwrap_or_default()
-    }
-
     fn is_loaded(&self, partition: i32, offset: i64) -> bool {
-        offset < self.next(partition)
+        let next = self.sums.next_offsets.get(&partition);
+        offset < next.copied().unwrap_or_default()
     }
 
-    /// Whether the topic has lost its beginning: rows of the table may be older than it.
-    fn is_truncated(&self) -> bool {
-        self.ranges.iter().any(|range| range.from > 0)
+    /// The first offset that every partition of the topic still has.
+    fn low(&self) -> i64 {
+        let lows = self.ranges.iter().map(|range| range.from);
+        lows.max().unwrap_or_default()
     }
 
-    /// The table's row in the form of the topic's.
-    fn row(&self, values: &[Option<String>]) -> Row {
-        let columns = self.target.columns().iter();
-        columns
-            .zip(values)
-            .map(|(column, value)| {
-                let value = value.as_deref();
-                value.map(|value| from_warehouse(column.sql_type, value))
-            })
-            .collect()
+    fn findings(&mut self) -> Findings<'_> {
+        Findings {
+            table: self.target.name(),
+            columns: self.target.columns(),
+            sums: &mut *self.sums,
+            differences: &mut *self.differences,
+        }
     }
 
-    fn undecodable(&mut self, partition: i32, offset: i64) {
-        let place = format!("{}[{partition}] {offset}", self.target.topic());
-        let detail = "it has not the columns of the table";
-        self.differences
-            .add(Kind::Different, place, "the record", detail);
+    fn undecodable(&mut self, records: Vec<(i32, i64)>) {
+        for (partition, offset) in records {
+            let place = format!("{}[{partition}] {offset}", self.target.topic());
+            let detail = "it has not the columns of the table";
+            self.differences
+                .add(Kind::Different, place, "the record", detail);
+        }
     }
 
     /// Every clean event once, as often as it is in the topic.
     fn appended(&mut self, answer: &Answer) -> anyhow::Result<()> {
-        let mut expected: HashMap<u128, (i64, String)> = HashMap::new();
+        let mut appended = Appended::default();
         let mut undecodable = Vec::new();
         let columns = self.target.columns();
         read(self.books, self.ranges, |record, _| {
@@ -234,170 +222,61 @@ impl Check<'_> {
             }
             match topic_row(columns, record.value().unwrap_or_default()) {
                 Some(row) => {
-                    let place = || (0, format!("{}[{partition}] {offset}", self.target.topic()));
-                    expected.entry(row_hash(&row)).or_insert_with(place).0 += 1;
+                    appended.promise(&row, || format!("{}[{partition}] {offset}", record.topic()));
                 }
                 None => undecodable.push((partition, offset)),
             }
         })?;
-        for (partition, offset) in undecodable {
-            self.undecodable(partition, offset);
-        }
-        let known: HashSet<u128> = expected.keys().copied().collect();
-        let id = self.books.pipeline.event_id;
-        for values in &answer.rows {
-            let row = self.row(values);
-            let hash = row_hash(&row);
-            match expected.get_mut(&hash) {
-                Some((left, _)) if *left > 0 => {
-                    *left -= 1;
-                    self.sums.equal += 1;
-                }
-                _ if !known.contains(&hash) && self.is_truncated() => self.sums.older += 1,
-                found => {
-                    let (kind, detail) = match found {
-                        Some((_, place)) => (
-                            Kind::Doubled,
-                            format!("{place} is there once more than in the topic"),
-                        ),
-                        None => (
-                            Kind::Unexpected,
-                            "no record of the topic says so".to_owned(),
-                        ),
-                    };
-                    let name = columns[id].name.as_str();
-                    let key = shown([(name, &row[id])].into_iter());
-                    self.differences.add(kind, self.target.name(), key, detail);
-                }
-            }
-        }
-        let mut lost: Vec<&String> = expected
-            .values()
-            .filter(|(left, _)| *left > 0)
-            .map(|(_, place)| place)
-            .collect();
-        lost.sort();
-        for place in lost {
-            let detail = "it was loaded by the control table's word, but the table has no such row";
-            self.differences
-                .add(Kind::Lost, self.target.name(), place, detail);
-        }
+        self.undecodable(undecodable);
+        let rows = answer.rows.iter().map(|values| row_of(columns, values));
+        let (id, truncated) = (self.books.pipeline.event_id, self.low() > 0);
+        appended.compare(rows, id, truncated, &mut self.findings());
         Ok(())
     }
 
     /// The newest row of each key, under the offset of its record.
     fn upserted(&mut self, key: &[Column], answer: &Answer) -> anyhow::Result<()> {
-        let mut promised: HashMap<String, Promised> = HashMap::new();
-        let mut later: HashSet<String> = HashSet::new();
+        let mut upserted = Upserted::default();
         let mut undecodable = Vec::new();
         let columns = self.target.columns();
-        let names: Vec<usize> = key
-            .iter()
-            .filter_map(|key| columns.iter().position(|column| column.name == key.name))
-            .collect();
         read(self.books, self.ranges, |record, _| {
             let (partition, version) = (record.partition(), record.offset());
-            let key = topic_row(key, record.key().unwrap_or_default())
-                .map(|values| shown(key.iter().map(|key| key.name.as_str()).zip(&values)));
+            let values = topic_row(key, record.key().unwrap_or_default());
             let row = record.value().map(|value| topic_row(columns, value));
-            let (Some(key), Some(row)) = (key, row.map_or(Some(None), |row| row.map(Some))) else {
+            let (Some(values), None | Some(Some(_))) = (&values, &row) else {
                 undecodable.push((partition, version));
                 return;
             };
+            let name = shown(key.iter().map(|key| key.name.as_str()).zip(values));
             if self.is_loaded(partition, version) {
-                promised.insert(key, Promised { version, row });
+                upserted.promise(name, version, row.flatten());
             } else {
-                later.insert(key);
+                upserted.promise_later(name);
             }
         })?;
-        for (partition, offset) in undecodable {
-            self.undecodable(partition, offset);
-        }
-        // Below it a version may belong to a record that the topic no longer has.
-        let low = self
-            .ranges
+        self.undecodable(undecodable);
+        let places: Vec<usize> = key
             .iter()
-            .map(|range| range.from)
-            .max()
-            .unwrap_or_default();
-        for values in &answer.rows {
-            let row = self.row(values);
-            let version: i64 = values
-                .last()
-                .and_then(|value| value.as_ref()?.parse().ok())
-                .unwrap_or(-1);
-            let key = shown(
-                names
-                    .iter()
-                    .map(|at| (columns[*at].name.as_str(), &row[*at])),
-            );
-            let (kind, detail) = match promised.remove(&key) {
-                Some(Promised {
-                    version: wanted,
-                    row: Some(wanted_row),
-                }) => {
-                    if wanted == version && wanted_row == row {
-                        self.sums.equal += 1;
-                        continue;
-                    }
-                    (
-                        Kind::Different,
-                        difference(columns, &wanted_row, &row, wanted, version),
-                    )
-                }
-                Some(Promised { version, row: None }) => (
-                    Kind::Unexpected,
-                    format!("the topic deletes it at offset {version}"),
-                ),
-                None if later.contains(&key) => {
-                    self.sums.replaced += 1;
-                    continue;
-                }
-                None if version < low => {
-                    self.sums.older += 1;
-                    continue;
-                }
-                None => (
-                    Kind::Unexpected,
-                    "no record of the topic says so".to_owned(),
-                ),
-            };
-            self.differences.add(kind, self.target.name(), key, detail);
-        }
-        let mut lost: Vec<(String, i64)> = promised
-            .into_iter()
-            .filter(|(_, promised)| promised.row.is_some())
-            .map(|(key, promised)| (key, promised.version))
+            .filter_map(|key| columns.iter().position(|column| column.name == key.name))
             .collect();
-        lost.sort();
-        for (key, version) in lost {
-            let detail =
-                format!("offset {version} of the topic says so, but the table has no such row");
-            self.differences
-                .add(Kind::Lost, self.target.name(), key, detail);
-        }
+        let rows = answer.rows.iter().map(|values| {
+            let row = row_of(columns, values);
+            let keys = places
+                .iter()
+                .map(|at| (columns[*at].name.as_str(), &row[*at]));
+            let version = values.last().and_then(|value| value.as_ref()?.parse().ok());
+            (shown(keys), version.unwrap_or(-1), row)
+        });
+        let low = self.low();
+        upserted.compare(rows, low, &mut self.findings());
         Ok(())
     }
 }
 
-/// The columns that are not as they should be.
-fn difference(columns: &[Column], wanted: &Row, found: &Row, version: i64, other: i64) -> String {
-    let mut parts: Vec<String> = columns
-        .iter()
-        .zip(wanted.iter().zip(found))
-        .filter(|(_, (wanted, found))| wanted != found)
-        .map(|(column, (wanted, found))| {
-            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "NULL".to_owned());
-            format!(
-                "{} is {} instead of {}",
-                column.name,
-                text(found),
-                text(wanted)
-            )
-        })
-        .collect();
-    if version != other {
-        parts.push(format!("version is {other} instead of {version}"));
-    }
-    parts.join(", ")
+/// The table's row in the form of the topic's.
+fn row_of(columns: &[Column], values: &[Option<String>]) -> Row {
+    let pairs = columns.iter().zip(values);
+    pairs
+        .map(|(column, value)| Some(from_warehouse(column.sql_type, value.as_deref()?)))
+        .collect()
 }

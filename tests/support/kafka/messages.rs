@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ANSWER_LIMIT, Kafka};
+use crate::support::wait_until;
 
 /// Longest reading or writing of a whole topic.
 const TOPIC_LIMIT: Duration = Duration::from_secs(120);
@@ -155,9 +156,11 @@ impl Kafka {
             list.add_partition_offset(topic, *partition, Offset::Offset(*position))
                 .expect("the offset is valid");
         }
-        consumer
-            .commit(&list, CommitMode::Sync)
-            .expect("the group has no members");
+        // A static member that was stopped is one until its session times out.
+        let written = wait_until(ANSWER_LIMIT, || {
+            consumer.commit(&list, CommitMode::Sync).is_ok()
+        });
+        assert!(written, "the group {group} has members");
     }
 
     fn consumer(&self, isolation: &str) -> BaseConsumer {

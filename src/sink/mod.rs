@@ -26,16 +26,20 @@ pub mod control;
 mod error;
 pub mod files;
 mod flush;
+mod lag;
 mod literal;
 pub mod load;
+mod loader;
 pub mod position;
 pub mod run;
 pub mod stage;
 pub mod table;
+mod trouble;
 
 pub use error::SinkError;
+pub use flush::{Flushed, Limits, Settled, Sink};
+pub use loader::{Claim, Loaded, Loader, Pending};
 pub(crate) use literal::{quoted, text};
-pub use flush::{Flushed, Limits, Sink};
 
 #[cfg(test)]
 mod tests;

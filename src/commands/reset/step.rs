@@ -177,7 +177,8 @@ impl Tools<'_> {
     }
 }
 
-/// The fence rises too: a sink that still lives somewhere has lost its partitions.
+/// The fence rises too: a sink that still lives somewhere has lost its partitions. Without `source` and `target` the next sink takes
+/// both as they are.
 fn next_offsets(control: &str, next: &[(Partition, i64)]) -> String {
     let values: Vec<String> = next
         .iter()
@@ -186,7 +187,7 @@ fn next_offsets(control: &str, next: &[(Partition, i64)]) -> String {
     format!(
         "MERGE INTO {control} c USING (SELECT column1 AS topic, column2 AS partition_id, column3 AS next_offset FROM VALUES {values}) s \
          ON c.topic = s.topic AND c.partition_id = s.partition_id \
-         WHEN MATCHED THEN UPDATE SET next_offset = s.next_offset, fence = c.fence + 1 \
+         WHEN MATCHED THEN UPDATE SET next_offset = s.next_offset, fence = c.fence + 1, source = NULL, target = NULL \
          WHEN NOT MATCHED THEN INSERT (topic, partition_id, next_offset, fence, loads) VALUES (s.topic, s.partition_id, s.next_offset, 1, 0)",
         control = quoted(control),
         values = values.join(", "),

@@ -203,7 +203,7 @@ mod tests {
             {
                 appended.promise(promised, || format!("clean[0] {offset}"));
             }
-            let rows = rows.to_vec().into_iter();
+            let rows = rows.iter().cloned();
             findings(|findings| appended.compare(rows, 0, truncated, findings))
         };
         let right = [row("b", "2"), row("a", "1"), row("b", "2")];

@@ -15,8 +15,8 @@ use super::difference::{Differences, Kind};
 use super::events::{AT_ONCE, read, source_of_rejected, text};
 use super::ledger::hash_of;
 use super::progress::Progress;
-use crate::broker::{Group, Log, Logs, Partition, Range, RangeReader};
-use crate::gold::{CleanBatches, Table};
+use crate::broker::{Group, Log, Logs, NextOffset, Partition, Range, RangeReader};
+use crate::gold::{CleanBatches, Standing, Table};
 use crate::rejected;
 use crate::status::Job;
 
@@ -168,11 +168,13 @@ fn recompute(
         counts.table, counts.partition
     ));
     let empty = table.definition().empty_state()?;
-    table.take_over(counts.partition, empty)?;
+    let start = NextOffset::START;
+    let standing = Standing { start, next: start };
+    table.take_over(counts.partition, empty, standing)?;
     while let Some(records) = reader.next(AT_ONCE)? {
         for (partition, (rows, from)) in batches.decode(&records)? {
             let merged = table.merge(partition, &rows)?;
-            table.apply(&merged)?;
+            table.apply(&merged, &[])?;
             let (keys, values) = table.encode(&merged)?;
             for row in 0..keys.len() {
                 expected.insert(keys.row(row).into(), hash_of(Some(values.row(row))));

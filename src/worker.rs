@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::broker::{
-    Admin, Assignment, BrokerError, Change, GroupConsumer, Identity, Kafka, NextOffset,
-    OrphanLooks, Partition, Reading, Record, Remedy, TransactionalProducer,
+    Admin, Assignment, BrokerError, Change, GroupConsumer, Identity, Kafka, NextOffset, Reading,
+    Record, Remedy, TransactionalProducer,
 };
 use crate::status::{Job, Stage, Status};
 
@@ -31,12 +31,6 @@ const MOST_FRUITLESS: u32 = 10;
 
 /// Between two questions whether the broker is back.
 const BETWEEN_PROBES: Duration = Duration::from_secs(1);
-
-/// Between two looks for partitions that nobody has.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
-
-/// How long after a change they are looked for: they come about in the rebalance that brings it.
-const LOOK_FOR: Duration = Duration::from_secs(60);
 
 /// Longest wait for the clients of a session that was lost; what takes longer ends by itself beside the next session.
 const LONGEST_CLOSE: Duration = Duration::from_secs(10);
@@ -117,10 +111,6 @@ pub(crate) fn run(
         lost: None,
         probed: Instant::now(),
         fruitful: false,
-        changed: Instant::now(),
-        looked: Instant::now(),
-        orphaned: OrphanLooks::default(),
-        names: 0,
     };
     let _span =
         tracing::info_span!("worker", job = seat.job.name(), thread = seat.thread).entered();
@@ -202,13 +192,6 @@ struct Worker<'a> {
     probed: Instant,
     /// Whether the session has committed anything.
     fruitful: bool,
-    /// When a rebalance changed something.
-    changed: Instant,
-    /// When partitions that nobody has were looked for.
-    looked: Instant,
-    orphaned: OrphanLooks,
-    /// Names that this member had before.
-    names: u32,
 }
 
 impl Worker<'_> {
@@ -223,13 +206,9 @@ impl Worker<'_> {
             seat.job.name(),
             &format!("{}-{member}", seat.group),
         )?;
-        let name = match self.names {
-            0 => member,
-            names => format!("{member}-{names}"),
-        };
         let reading = Reading {
             group: &seat.group,
-            member: &name,
+            member: &member,
             topic: &seat.topic,
             identity: &identity,
             outputs: &seat.outputs,
@@ -283,7 +262,7 @@ impl Worker<'_> {
             }
         }
         self.look_after(consumer);
-        self.look_for_orphans(consumer)
+        Ok(())
     }
 
     fn apply(
@@ -292,7 +271,6 @@ impl Worker<'_> {
         consumer: &GroupConsumer,
         work: &mut impl Work,
     ) -> anyhow::Result<()> {
-        self.changed = Instant::now();
         match change {
             Change::Revoked(partitions) => {
                 info!(?partitions, "partitions revoked");
@@ -350,22 +328,6 @@ impl Worker<'_> {
                 self.settle();
             }
         }
-    }
-
-    fn look_for_orphans(&mut self, consumer: &GroupConsumer) -> anyhow::Result<()> {
-        let due = self.looked.elapsed() > BETWEEN_LOOKS && self.changed.elapsed() < LOOK_FOR;
-        if !due || self.lost.is_some() {
-            return Ok(());
-        }
-        self.looked = Instant::now();
-        let orphans = consumer.orphans();
-        if !self.orphaned.confirm(!orphans.is_empty()) {
-            return Ok(());
-        }
-        self.names += 1;
-        let orphans: Vec<String> = orphans.iter().map(Partition::to_string).collect();
-        let partitions = orphans.join(", ");
-        Err(BrokerError::Orphans { partitions }.into())
     }
 
     fn drop_all(&mut self, work: &mut impl Work) {

@@ -11,7 +11,6 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::assignment::{Assignment, Log, compare};
 use super::client::{CALL_TIMEOUT, Kafka, Membership};
 use super::error::BrokerError;
-use super::group::orphans;
 use super::identity::Identity;
 use super::position::{NextOffset, Partition};
 use super::rebalance::{Change, Rebalances};
@@ -299,16 +298,6 @@ impl GroupConsumer {
     /// Where partitions end, open transactions included: every few seconds once, otherwise nothing.
     pub fn ends(&self) -> Vec<(i32, i64)> {
         self.consumer.context().take_ends()
-    }
-
-    /// Partitions that no member has and that a static group does not share out again by itself; none where that cannot happen
-    /// or be told right now.
-    pub fn orphans(&self) -> Vec<Partition> {
-        if self.kafka.membership() == Membership::Dynamic {
-            return Vec::new();
-        }
-        let topics = [(self.topic.clone(), self.identity.partitions)];
-        orphans(self.consumer.client(), &self.group, &topics).unwrap_or_default()
     }
 
     /// What a transaction needs to know about this member (KIP-447).

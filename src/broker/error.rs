@@ -53,13 +53,6 @@ pub enum BrokerError {
         /// What librdkafka said.
         source: KafkaError,
     },
-    /// Partitions that nobody has and nobody is going to get: whoever finds them joins under another name, which makes the
-    /// group share all of them out again.
-    #[error("nobody has the partitions {partitions}")]
-    Orphans {
-        /// Which ones.
-        partitions: String,
-    },
     /// The committed position does not say any more what was read. To go on would lose or double records.
     #[error("{what}")]
     PositionLost {
@@ -98,19 +91,16 @@ impl BrokerError {
                 "raise max.message.bytes of rejected_events: a rejected event needs the room of the raw one and its headers"
                     .to_owned()
             }
-            // Kafka 4.1 says so now and then for a moment, too.
+            // Tried for a while: in a change of version or membership the others are about to end.
             Self::Aborted { source, .. }
                 if source.rdkafka_error_code()
                     == Some(RDKafkaErrorCode::InconsistentGroupProtocol) =>
             {
-                "end the members of the group that run an older version: they share partitions in another way".to_owned()
+                "end the members of the group that run an older version or with another kafka.membership: they share partitions in another way".to_owned()
             }
             Self::Aborted { .. } => "the work is done again; if it goes on, look into the broker's log".to_owned(),
             Self::Lost { .. } => {
                 "the work goes on by itself where the last transaction ended, and nothing was written twice; if this repeats, either the broker is slow to answer, or two processes share a state folder or a group member's name".to_owned()
-            }
-            Self::Orphans { .. } => {
-                "the group shares its partitions out again by itself; until the session time-out is over they wait".to_owned()
             }
             Self::PositionLost { .. } => RESET.to_owned(),
             Self::Fatal { source, .. } => match source.rdkafka_error_code() {
@@ -140,7 +130,7 @@ impl BrokerError {
                 Some(code) if is_for_people(code) => Remedy::GiveUp,
                 _ => Remedy::Rejoin,
             },
-            Self::Lost { .. } | Self::Orphans { .. } => Remedy::Rejoin,
+            Self::Lost { .. } => Remedy::Rejoin,
             // A broker that has just been started may not know of its topics for a moment.
             Self::Aborted { .. } | Self::MissingTopic { .. } => Remedy::Again,
             Self::Setting { .. }

@@ -16,7 +16,6 @@ use rdkafka::types::RDKafkaRespErr;
 use super::client::{CALL_TIMEOUT, Kafka, Membership};
 use super::consumer::is_passing;
 use super::error::BrokerError;
-use super::group::orphans;
 use super::position::{NextOffset, Partition};
 use super::reader::positions_of;
 
@@ -99,9 +98,7 @@ fn named(list: &TopicPartitionList) -> Vec<Partition> {
 pub struct GroupMember {
     consumer: BaseConsumer<Rebalances>,
     kafka: Kafka,
-    group: String,
-    /// Each with its number of partitions.
-    topics: Vec<(String, usize)>,
+    topics: Vec<String>,
 }
 
 impl GroupMember {
@@ -138,24 +135,19 @@ impl GroupMember {
         let metadata = consumer
             .fetch_metadata(None, CALL_TIMEOUT)
             .map_err(|error| kafka.unavailable("a request for metadata", error))?;
-        let mut sized = Vec::new();
-        for topic in topics {
+        let there = |topic: &&&str| {
             let mut found = metadata.topics().iter();
-            let partitions = found
-                .find(|found| found.name() == *topic)
-                .map_or(0, |found| found.partitions().len());
-            if partitions == 0 {
-                return Err(BrokerError::MissingTopic {
-                    topic: (*topic).to_owned(),
-                });
-            }
-            sized.push(((*topic).to_owned(), partitions));
+            found.any(|found| found.name() == **topic && !found.partitions().is_empty())
+        };
+        if let Some(topic) = topics.iter().find(|topic| !there(topic)) {
+            return Err(BrokerError::MissingTopic {
+                topic: (*topic).to_owned(),
+            });
         }
         let member = Self {
             consumer,
             kafka: kafka.clone(),
-            group: group.to_owned(),
-            topics: sized,
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         };
         member.subscribe()?;
         Ok(member)
@@ -204,15 +196,6 @@ impl GroupMember {
         }
     }
 
-    /// Partitions that no member has and that a static group does not share out again by itself; none where that cannot happen
-    /// or be told right now.
-    pub fn orphans(&self) -> Vec<Partition> {
-        if self.kafka.membership() == Membership::Dynamic {
-            return Vec::new();
-        }
-        orphans(self.consumer.client(), &self.group, &self.topics).unwrap_or_default()
-    }
-
     /// Gives everything up and joins again; the next polls say what was lost and what was given.
     ///
     /// # Errors
@@ -223,11 +206,7 @@ impl GroupMember {
     }
 
     fn subscribe(&self) -> Result<(), BrokerError> {
-        let topics: Vec<&str> = self
-            .topics
-            .iter()
-            .map(|(topic, _)| topic.as_str())
-            .collect();
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
         self.consumer
             .subscribe(&topics)
             .map_err(|error| self.kafka.unavailable("a subscription", error))

@@ -21,8 +21,7 @@ use super::position::start_offset;
 use super::trouble::{News, Trouble};
 use super::{Flushed, Sink, SinkError};
 use crate::broker::{
-    self, Admin, BrokerError, GroupMember, Identity, Met, OrphanLooks, Partition, PartitionReader,
-    Share,
+    self, Admin, BrokerError, GroupMember, Identity, Met, Partition, PartitionReader, Share,
 };
 use crate::crash;
 
@@ -112,7 +111,6 @@ struct Work<'a> {
     trouble: Trouble,
     started: bool,
     next_look: Instant,
-    orphaned: OrphanLooks,
 }
 
 /// Loads until `stop`; then what waits is loaded once more. Blocks: it wants a thread of its own, outside of the runtime.
@@ -127,7 +125,6 @@ pub fn run(parts: Parts<'_>, stop: &CancellationToken) -> Result<(), RunError> {
         trouble: Trouble::none(),
         started: false,
         next_look: now,
-        orphaned: OrphanLooks::default(),
     };
     while !stop.is_cancelled() {
         work.turn()?;
@@ -160,7 +157,6 @@ impl Work<'_> {
             self.next_look = now + BETWEEN_LOOKS;
             lag::show(&self.parts.sink, self.parts.reader);
             self.publish();
-            self.look_for_orphans()?;
         }
         Ok(())
     }
@@ -188,20 +184,6 @@ impl Work<'_> {
         self.parts.sink.release(gone);
         lag::forget(gone);
         Ok(self.parts.reader.assign(&self.parts.sink.read())?)
-    }
-
-    /// A static group can leave partitions to nobody; to join it again makes it share all of them out.
-    fn look_for_orphans(&mut self) -> Result<(), RunError> {
-        let orphans = self.parts.member.orphans();
-        if self.orphaned.confirm(!orphans.is_empty()) {
-            let partitions: Vec<_> = orphans.iter().map(Partition::to_string).collect();
-            warn!(
-                ?partitions,
-                "nobody has these partitions, joining the group again"
-            );
-            self.parts.member.rejoin()?;
-        }
-        Ok(())
     }
 
     /// A member may have been given nothing, which is as good a start as any.

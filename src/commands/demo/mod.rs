@@ -182,8 +182,6 @@ fn demo_config(servers: &str, url: &str, key_file: &Path) -> anyhow::Result<Conf
     let key_file = key_file.to_string_lossy();
     let overrides = [
         ("kafka.bootstrap_servers", servers),
-        // The mock cluster does not tell who has what in a group, which is of use to static members.
-        ("kafka.membership", "dynamic"),
         ("sink.flush_interval", "2s"),
         ("warehouse.account", ACCOUNT),
         ("warehouse.url", url),

@@ -14,6 +14,7 @@ use std::env;
 use std::time::Duration;
 
 use runner::Run;
+use sluicebox::crash::POINTS;
 
 /// Random acts of the short form.
 const ACTS: u32 = 30;
@@ -29,9 +30,35 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn a_death_at_every_named_point_loses_no_event_and_doubles_none() {
-    let mut run = Run::start("points", SEED, 2, &[]);
-    run.die_everywhere();
+fn a_death_at_every_point_of_clean_loses_no_event_and_doubles_none() {
+    die_at_points_of("clean");
+}
+
+#[test]
+fn a_death_at_every_point_of_gold_loses_no_event_and_doubles_none() {
+    die_at_points_of("gold");
+}
+
+#[test]
+fn a_death_at_every_point_of_the_sink_loses_no_event_and_doubles_none() {
+    die_at_points_of("sink");
+}
+
+fn die_at_points_of(job: &str) {
+    let job_of = |point: &str| point.split('.').next().map(str::to_owned);
+    let known = |point: &&str| {
+        ["clean", "gold", "sink"]
+            .map(|job| Some(job.to_owned()))
+            .contains(&job_of(point))
+    };
+    assert!(POINTS.iter().all(|point| known(point)), "{POINTS:?}");
+    let points: Vec<_> = POINTS
+        .iter()
+        .copied()
+        .filter(|point| job_of(point).as_deref() == Some(job))
+        .collect();
+    let mut run = Run::start(&format!("points-{job}"), SEED, 2, &[]);
+    run.die_at(&points);
     run.finish();
 }
 

@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::arena::{Arena, Tally};
 use super::judge::{Judgement, judge};
-use sluicebox::crash::POINTS;
-
 use super::plan::{Act, Plan, Replaced, Step};
 use crate::support::proxy::Way;
 use crate::support::wait_until;
@@ -51,12 +49,12 @@ impl Run {
         }
     }
 
-    /// Members die at every point there is.
+    /// Members die at each of these points.
     ///
     /// # Panics
     /// If no member comes to a point.
-    pub(crate) fn die_everywhere(&mut self) {
-        for points in POINTS.chunks(self.arena.members.len()) {
+    pub(crate) fn die_at(&mut self, points: &[&str]) {
+        for points in points.chunks(self.arena.members.len()) {
             for (at, point) in points.iter().enumerate() {
                 self.arena.members[at].process.kill();
                 self.arena.revive(at, Some(&format!("{point}=abort")));

@@ -5,6 +5,9 @@ use crate::broker::{Headers, Record};
 /// Reason of an event on which a query fails.
 pub(crate) const EVALUATION: &str = "evaluation";
 
+/// Reason of an event that is older than what a gold table keeps.
+pub(crate) const TOO_LATE: &str = "too_late";
+
 /// A stable short code.
 const REASON: &str = "sluicebox.reason";
 /// A sentence for people.

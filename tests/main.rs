@@ -12,6 +12,7 @@ mod golden_fixture;
 mod harness;
 mod hostile_events;
 mod keys;
+mod late;
 mod own_pipeline;
 mod positions;
 mod restarts;

@@ -12,7 +12,7 @@ use sluicebox::generate::{Event, Events, Options};
 
 use crate::support::books::Books;
 use crate::support::deployment::PARTITIONS;
-use crate::support::kafka::{Kafka, Record};
+use crate::support::kafka::{Kafka, Message, Record};
 use crate::support::oracle::{self, CleanEvent};
 use crate::support::running::Running;
 use crate::support::wait_until;
@@ -149,4 +149,60 @@ fn kafka_10167_a_restore_waits_for_a_transaction_that_is_still_open_behind_the_l
     assert_counted(&books, &mut service);
     assert!(!too_early, "restored before the transaction had ended");
     assert!(service.terminate().success());
+}
+
+#[test]
+fn a_gold_topic_that_this_pipeline_did_not_write_stops_the_service_and_names_the_choice() {
+    let books = Books::open("foreign-state");
+    let mut service = books.deployment.start(&WITHOUT_WAREHOUSE);
+    produce(&books, &events(22, 200));
+    assert_counted(&books, &mut service);
+    assert!(service.terminate().success());
+
+    let record = Kafka::shared().read_all(&books.gold).remove(0);
+    let (name, state) = record.headers[0].clone();
+    let state = state.unwrap();
+    let with = |at: usize, byte: u8| {
+        let mut other = state.clone();
+        other[at] = byte;
+        vec![(name.clone(), Some(other))]
+    };
+    for (headers, said) in [
+        (Vec::new(), "it has no state"),
+        (
+            with(0, 77),
+            "its state was written by another version of the service",
+        ),
+        (with(1, !state[1]), "its state was written by another query"),
+        (
+            vec![(name.clone(), Some(state[..9].to_vec()))],
+            "its state does not decode",
+        ),
+    ] {
+        let forged = Message {
+            key: record.key.clone(),
+            value: record.value.clone(),
+            partition: Some(record.partition),
+            timestamp: Some(record.timestamp),
+            headers,
+        };
+        Kafka::shared().produce(&books.gold, [forged]);
+        let ended = books
+            .deployment
+            .command(&WITHOUT_WAREHOUSE)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}\n{stderr}");
+        assert!(stderr.contains(said), "{said}\n{stderr}");
+        assert!(
+            stderr.contains("hint: only sluicebox may write"),
+            "{stderr}"
+        );
+        assert!(stderr.contains("`sluicebox reset gold`"), "{stderr}");
+        // The newest state of a key wins, but only what decodes gets that far: mend the topic for the next case.
+        rebuild(&books.gold, &[], &[])
+            .commit_transaction(LIMIT)
+            .unwrap();
+    }
 }

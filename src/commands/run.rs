@@ -76,6 +76,7 @@ impl Work {
             config.pipeline_settings(),
         )?);
         let targets = tables::targets(&config, &pipeline)?;
+        gold::check_keep(&pipeline, &config.gold.keep)?;
         if jobs.contains(&Job::Sink) {
             config.require_warehouse()?;
             tables::check_scripts(&pipeline, &targets)?;
@@ -185,6 +186,7 @@ impl Work {
             clean: self.config.topics.clean.clone(),
             rejected: self.config.topics.rejected.clone(),
             group: self.group(Job::Gold),
+            keep: self.config.gold.keep.clone(),
             batch_events: self.config.gold.batch_events,
             batch_interval: self.config.gold.batch_interval,
         };

@@ -42,6 +42,9 @@ pub(super) fn wrong_type(error: &figment::Error, settings: &[Setting]) -> Config
         _ => "",
     };
     let accepted = match (expected, key.as_str()) {
+        (_, key) if key.starts_with("gold.keep.") => {
+            r#"a duration with its unit, e.g. "40d"; or "40d by event_date", where the GROUP BY has several times"#
+        }
         ("a duration", _) => r#"a duration with its unit, e.g. "100ms", "10s" or "1h""#,
         ("a size", _) => r#"a size with its unit, e.g. "64MiB""#,
         (_, "web.listen") => r#"an address and a port, e.g. "127.0.0.1:8080""#,
@@ -171,6 +174,16 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
         interval,
         "1ms to 30s",
     )?;
+
+    for (table, keep) in &config.gold.keep {
+        let range = (Duration::from_secs(1), 3650 * DAY);
+        check.duration(
+            &format!("gold.keep.{table}"),
+            keep.duration,
+            range,
+            "1s to 3650d",
+        )?;
+    }
 
     let flush = (Duration::from_millis(100), DAY);
     check.duration(

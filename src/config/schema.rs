@@ -4,9 +4,12 @@ use serde_json::{Map, Value};
 
 use super::{Config, ConfigError};
 
-/// Sections that hold names of a library, which are not ours to check.
-const OPEN_SECTIONS: [(&str, &str); 2] =
-    [("kafka", "properties"), ("warehouse", "stage_properties")];
+/// Sections that hold names of a library or a pipeline, which are not ours to check.
+const OPEN_SECTIONS: [(&str, &str); 3] = [
+    ("kafka", "properties"),
+    ("gold", "keep"),
+    ("warehouse", "stage_properties"),
+];
 
 /// How different a word may be and still be taken for a slip of the pen (1.0 is the same word).
 const SIMILAR: f64 = 0.8;
@@ -59,7 +62,7 @@ impl Schema {
         }
     }
 
-    /// Whether `section.key` takes names of a library.
+    /// Whether `section.key` takes names of a library or a pipeline.
     pub(super) fn is_open(section: &str, key: &str) -> bool {
         OPEN_SECTIONS.contains(&(section, key))
     }

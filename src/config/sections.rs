@@ -1,5 +1,6 @@
 //! The sections of `sluicebox.toml`, one struct each; a field's doc says unit, bounds and effect.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::properties::Properties;
 use super::secret;
 use super::size::ByteSize;
 use crate::broker::Membership;
+use crate::gold::Keep;
 
 /// `[pipeline]`: what is clean and what is gold.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -122,6 +124,9 @@ pub struct GoldSection {
     /// Longest time a record waits in a batch, `"1ms"` to `"30s"`. Bounds the delay that users see.
     #[serde(with = "humantime_serde")]
     pub batch_interval: Duration,
+    /// How long a table keeps its keys, by the table's name: `"40d"`, or `"40d by event_date"` where the GROUP BY has several
+    /// times, 1s to 10 years. An event that is older is refused as `too_late`. A table that is not named keeps its keys for ever.
+    pub keep: BTreeMap<String, Keep>,
 }
 
 impl Default for GoldSection {
@@ -130,6 +135,7 @@ impl Default for GoldSection {
             threads: 1,
             batch_events: 50_000,
             batch_interval: Duration::from_millis(100),
+            keep: BTreeMap::new(),
         }
     }
 }

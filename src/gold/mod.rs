@@ -9,6 +9,10 @@
 //! | the commit | state is restored with it; the next records are read |
 
 mod batch;
+mod definition;
+mod keep;
+#[cfg(test)]
+mod keep_tests;
 mod restore;
 mod run;
 mod state;
@@ -16,4 +20,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use keep::{Keep, check_keep};
 pub use run::{Config, run};

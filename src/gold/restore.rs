@@ -12,15 +12,16 @@ use anyhow::{Context, anyhow};
 use metrics::gauge;
 use tracing::info;
 
-use super::state::State;
+use super::definition::Definition;
+use super::state::{BadState, State};
 use super::table::{STATE, Table};
 use crate::broker::{
     BrokerError, ChangelogReader, ChangelogRecord, Extent, Kafka, KafkaError, NextOffset,
     Partition, Polled,
 };
 use crate::crash;
+use crate::sql::Column;
 use crate::sql::decode::Decoder;
-use crate::sql::{Column, Pipeline};
 
 /// Restored records between two progress lines.
 const PROGRESS_RECORDS: u64 = 250_000;
@@ -40,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Restores partitions of all gold tables.
 pub(crate) struct Restore {
-    pipeline: Arc<Pipeline>,
+    tables: Vec<Arc<Definition>>,
     reader: ChangelogReader,
     under_way: Vec<Progress>,
     begun: BTreeSet<i32>,
@@ -69,9 +70,12 @@ impl Restore {
     ///
     /// # Errors
     /// A setting that is refused.
-    pub(crate) fn new(kafka: &Kafka, pipeline: &Arc<Pipeline>) -> Result<Self, BrokerError> {
+    pub(crate) fn new(kafka: &Kafka, tables: &[Table]) -> Result<Self, BrokerError> {
         Ok(Self {
-            pipeline: Arc::clone(pipeline),
+            tables: tables
+                .iter()
+                .map(|table| Arc::clone(table.definition()))
+                .collect(),
             reader: ChangelogReader::connect(kafka)?,
             under_way: Vec::new(),
             begun: BTreeSet::new(),
@@ -93,7 +97,7 @@ impl Restore {
     ) -> anyhow::Result<()> {
         self.forget(partition)?;
         crash::point("gold", "restore.before");
-        for table in 0..self.pipeline.gold.len() {
+        for table in 0..self.tables.len() {
             let progress = self.prepare(table, partition, committed)?;
             if progress.reads {
                 self.reader.add(&progress.at, progress.position)?;
@@ -113,10 +117,10 @@ impl Restore {
         partition: i32,
         committed: Option<NextOffset>,
     ) -> anyhow::Result<Progress> {
-        let gold = &self.pipeline.gold[table];
-        let query = &gold.query;
+        let definition = &self.tables[table];
+        let query = definition.query();
         let at = Partition {
-            topic: gold.name.clone(),
+            topic: definition.name().to_owned(),
             number: partition,
         };
         let extent = self.reader.extent(&at)?;
@@ -130,7 +134,7 @@ impl Restore {
             table,
             at,
             committed,
-            state: State::new(query)?,
+            state: definition.empty_state()?,
             keys: Decoder::new(&key_columns),
             extent,
             reads: extent.start < extent.end,
@@ -240,7 +244,7 @@ impl Restore {
             }
             let table = progress.table;
             let (partition, state) = progress.restored()?;
-            tables[table].take_over(partition, state);
+            tables[table].take_over(partition, state)?;
         }
         Ok(())
     }
@@ -299,7 +303,7 @@ impl Progress {
                 .remove(&mut self.keys, change.key())
                 .with_context(|| format!("{} {offset}", self.at))?;
         } else {
-            let header = change.header(STATE).ok_or(super::state::BadState::Missing);
+            let header = change.header(STATE).ok_or(BadState::Missing);
             header
                 .and_then(|header| self.state.restore(header))
                 .map_err(|error| {

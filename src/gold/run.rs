@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::batch::CleanBatches;
+use super::keep::Keep;
 use super::restore::Restore;
 use super::table::{Merged, Table, positions};
 use crate::broker::{
@@ -34,6 +35,8 @@ pub struct Config {
     pub rejected: String,
     /// The consumer group, and the stem of the transactional id.
     pub group: String,
+    /// How long the keys of a table are kept, by its name; one that is not named keeps them for ever.
+    pub keep: BTreeMap<String, Keep>,
     /// Most events in a transaction.
     pub batch_events: usize,
     /// Longest wait of an event for its batch to fill.
@@ -64,17 +67,18 @@ pub fn run(
         batch_interval: config.batch_interval,
         look_back: 0,
     };
+    let keep = |at: usize| config.keep.get(&pipeline.gold[at].name);
+    let tables: Vec<Table> = (0..pipeline.gold.len())
+        .map(|at| Table::new(pipeline, at, keep(at)))
+        .collect::<anyhow::Result<_>>()?;
     let mut job = GoldJob {
         config,
         kafka,
-        pipeline,
-        restore: Restore::new(kafka, pipeline)?,
+        restore: Restore::new(kafka, &tables)?,
         status,
         thread: member.thread,
         batches: CleanBatches::new(pipeline.clean.columns()),
-        tables: (0..pipeline.gold.len())
-            .map(|at| Table::new(pipeline, at))
-            .collect::<anyhow::Result<_>>()?,
+        tables,
     };
     worker::run(&seat, kafka, &mut job, status, stop)
 }
@@ -82,7 +86,6 @@ pub fn run(
 struct GoldJob<'a> {
     config: &'a Config,
     kafka: &'a Kafka,
-    pipeline: &'a Arc<Pipeline>,
     status: &'a Status,
     thread: usize,
     restore: Restore,
@@ -109,7 +112,7 @@ impl Work for GoldJob<'_> {
         }
         admin.require(&self.config.rejected)?;
         // What an earlier session was about to restore is void.
-        self.restore = Restore::new(self.kafka, self.pipeline)?;
+        self.restore = Restore::new(self.kafka, &self.tables)?;
         Ok(())
     }
 
@@ -231,7 +234,9 @@ fn commit_batch(
         }
     }
     for (table, changes) in tables.iter_mut().zip(&updates) {
-        changes.iter().for_each(|change| table.apply(change));
+        for change in changes {
+            table.apply(change)?;
+        }
     }
     Ok(updates)
 }

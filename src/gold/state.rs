@@ -6,17 +6,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, concat_batches, take_record_batch};
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::DataFusionError;
 
+use super::keep::Horizon;
 use crate::sql::GoldQuery;
 use crate::sql::decode::Decoder;
 
 /// Version of what [`Update::header`] writes.
-const HEADER_VERSION: u8 = 1;
+const HEADER_VERSION: u8 = 2;
+
+/// What a header has for no watermark.
+const NO_WATERMARK: i64 = i64::MIN;
+
+/// Keys that are looked at together for their time.
+const LOOK: usize = 8192;
 
 /// All keys of a table in one partition.
 #[derive(Debug)]
@@ -28,12 +35,18 @@ pub(crate) struct State {
     states: RowConverter,
     rows: HashMap<Box<[u8]>, Box<[u8]>>,
     bytes: usize,
+    watermark: Option<i64>,
+    horizon: Option<Horizon>,
+    /// The time before which no key is left.
+    evicted: i64,
 }
 
 /// What a batch changes: the touched keys, their new states, and the result rows to emit, row by row the same key.
 pub(crate) struct Update {
     /// The result columns and, last, the newest timestamp.
     pub(crate) results: RecordBatch,
+    /// Event time of the partition behind the batch, in microseconds; None without a `keep`.
+    pub(crate) watermark: Option<i64>,
     fingerprint: [u8; 8],
     keys: Rows,
     states: Rows,
@@ -46,7 +59,9 @@ pub(crate) enum BadState {
     Missing,
     #[error("its state does not decode")]
     Malformed,
-    #[error("its state was written by another version of the query")]
+    #[error("its state was written by another version of the service")]
+    OtherVersion,
+    #[error("its state was written by another query, or one with other columns")]
     OtherQuery,
 }
 
@@ -62,8 +77,22 @@ impl State {
             states: converter(states)?,
             rows: HashMap::new(),
             bytes: 0,
+            watermark: None,
+            horizon: None,
+            evicted: i64::MIN,
             schema,
         })
+    }
+
+    /// Keys older than the horizon are not kept.
+    pub(crate) fn keeping(mut self, horizon: Option<Horizon>) -> Self {
+        self.horizon = horizon;
+        self
+    }
+
+    /// Event time of the partition, in microseconds.
+    pub(crate) fn watermark(&self) -> Option<i64> {
+        self.watermark
     }
 
     /// Number of keys.
@@ -107,6 +136,7 @@ impl State {
         self.same_order(query, &results, &keys)?;
         Ok(Update {
             results,
+            watermark: self.watermark,
             fingerprint: self.fingerprint,
             keys,
             states,
@@ -114,23 +144,76 @@ impl State {
     }
 
     /// The transaction that carried the update is committed.
-    pub(crate) fn apply(&mut self, update: &Update) {
+    ///
+    /// # Errors
+    /// When keys cannot be read, which none that this state has taken in can be.
+    pub(crate) fn apply(&mut self, update: &Update) -> Result<(), DataFusionError> {
         for (key, state) in update.keys.iter().zip(update.states.iter()) {
             self.put(key.as_ref(), state.as_ref());
         }
+        self.watermark = self.watermark.max(update.watermark);
+        match self.cutoff() {
+            Some((cutoff, step)) if cutoff.saturating_sub(self.evicted) > step => self.evict(),
+            _ => Ok(()),
+        }
+    }
+
+    fn cutoff(&self) -> Option<(i64, i64)> {
+        let horizon = self.horizon?;
+        Some((horizon.cutoff(self.watermark?), horizon.step()))
+    }
+
+    /// Lets go of the keys that are older than what is kept. Their rows stay in the topic and in the warehouse: this is no
+    /// deletion, and no event can change them any more.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub(crate) fn evict(&mut self) -> Result<(), DataFusionError> {
+        let (Some(horizon), Some((cutoff, _))) = (self.horizon, self.cutoff()) else {
+            return Ok(());
+        };
+        let mut old: Vec<Box<[u8]>> = Vec::new();
+        let keys: Vec<&[u8]> = self.rows.keys().map(AsRef::as_ref).collect();
+        let parser = self.keys.parser();
+        for keys in keys.chunks(LOOK) {
+            let rows = keys.iter().map(|key| parser.parse(key));
+            let columns = self.keys.convert_rows(rows)?;
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+            let times = cast(&columns[horizon.group], &micros)?;
+            let times = times.as_primitive::<TimestampMicrosecondType>();
+            let is_old = |at: &usize| times.is_valid(*at) && times.value(*at) < cutoff;
+            old.extend((0..keys.len()).filter(is_old).map(|at| keys[at].into()));
+        }
+        for key in &old {
+            if let Some(state) = self.rows.remove(key) {
+                self.bytes -= key.len() + state.len();
+            }
+        }
+        if self.rows.len() < self.rows.capacity() / 4 {
+            self.rows.shrink_to_fit();
+        }
+        self.evicted = cutoff;
+        Ok(())
     }
 
     /// Takes over a state from the changelog; a later one of the same key replaces it.
     pub(crate) fn restore(&mut self, header: &[u8]) -> Result<(), BadState> {
         let (version, rest) = header.split_first().ok_or(BadState::Malformed)?;
-        let (fingerprint, rest) = rest.split_at_checked(8).ok_or(BadState::Malformed)?;
-        if *version != HEADER_VERSION || fingerprint != self.fingerprint {
+        if *version != HEADER_VERSION {
+            return Err(BadState::OtherVersion);
+        }
+        let (fingerprint, rest) = rest.split_first_chunk::<8>().ok_or(BadState::Malformed)?;
+        if *fingerprint != self.fingerprint {
             return Err(BadState::OtherQuery);
         }
-        let (length, rest) = rest.split_at_checked(4).ok_or(BadState::Malformed)?;
-        let length = u32::from_be_bytes(length.try_into().map_err(|_| BadState::Malformed)?);
-        let length = usize::try_from(length).map_err(|_| BadState::Malformed)?;
+        let (watermark, rest) = rest.split_first_chunk::<8>().ok_or(BadState::Malformed)?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or(BadState::Malformed)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
         let (key, state) = rest.split_at_checked(length).ok_or(BadState::Malformed)?;
+        let watermark = i64::from_be_bytes(*watermark);
+        if watermark != NO_WATERMARK {
+            self.watermark = self.watermark.max(Some(watermark));
+        }
         self.put(key, state);
         Ok(())
     }
@@ -231,7 +314,8 @@ impl Update {
         self.keys.num_rows()
     }
 
-    /// Writes the header that carries the state of row `row` into `buffer`: version, fingerprint, length of the key, key, state.
+    /// Writes the header that carries the state of row `row` into `buffer`: version, fingerprint, watermark, length of the key, key,
+    /// state.
     pub(crate) fn header(&self, row: usize, buffer: &mut Vec<u8>) {
         let (key, state) = (self.keys.row(row), self.states.row(row));
         let (key, state) = (key.as_ref(), state.as_ref());
@@ -239,6 +323,7 @@ impl Update {
         buffer.clear();
         buffer.push(HEADER_VERSION);
         buffer.extend_from_slice(&self.fingerprint);
+        buffer.extend_from_slice(&self.watermark.unwrap_or(NO_WATERMARK).to_be_bytes());
         buffer.extend_from_slice(&length.to_be_bytes());
         buffer.extend_from_slice(key);
         buffer.extend_from_slice(state);

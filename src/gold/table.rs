@@ -1,16 +1,19 @@
 //! A gold table in this member's partitions: its states, its restore, and its rows as records.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, anyhow};
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use anyhow::anyhow;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
+use metrics::{counter, gauge};
 
+use super::definition::Definition;
+use super::keep::Keep;
 use super::state::{State, Update};
 use crate::broker::{Headers, NextOffset, Outgoing, TransactionalProducer};
-use crate::rejected::{EVALUATION, Reason};
+use crate::rejected::Reason;
 use crate::sql::encode::Encoder;
 use crate::sql::{GoldQuery, Pipeline};
 
@@ -23,23 +26,31 @@ pub(crate) struct Merged {
     pub(crate) partition: i32,
     /// The touched keys.
     pub(crate) update: Update,
-    /// Rows, by number, that the query fails on.
+    /// Rows, by number, that are not counted: too late, or the query fails on them.
     pub(crate) refused: Vec<(usize, Reason)>,
+    late: usize,
 }
 
 /// One file of gold/ at work.
 pub(crate) struct Table {
-    pipeline: Arc<Pipeline>,
-    at: usize,
+    definition: Arc<Definition>,
     keys: Encoder,
     rows: Encoder,
     states: HashMap<i32, State>,
 }
 
 impl Table {
-    /// The `at`th gold file of the pipeline.
-    pub(crate) fn new(pipeline: &Arc<Pipeline>, at: usize) -> anyhow::Result<Self> {
-        let query = &pipeline.gold[at].query;
+    /// The `at`th gold file of the pipeline, with what it keeps.
+    ///
+    /// # Errors
+    /// A `keep` that the query gives no time for.
+    pub(crate) fn new(
+        pipeline: &Arc<Pipeline>,
+        at: usize,
+        keep: Option<&Keep>,
+    ) -> anyhow::Result<Self> {
+        let definition = Definition::new(pipeline, at, keep)?;
+        let query = definition.query();
         let fields: Vec<Field> = query
             .columns()
             .iter()
@@ -50,18 +61,18 @@ impl Table {
             keys: Encoder::new(&Schema::new(key_fields))?,
             rows: Encoder::new(&Schema::new(fields))?,
             states: HashMap::new(),
-            pipeline: Arc::clone(pipeline),
-            at,
+            definition: Arc::new(definition),
         })
     }
 
     /// Its name, which is that of its topic.
     pub(crate) fn name(&self) -> &str {
-        &self.pipeline.gold[self.at].name
+        self.definition.name()
     }
 
-    pub(crate) fn query(&self) -> &GoldQuery {
-        &self.pipeline.gold[self.at].query
+    /// What it is.
+    pub(crate) fn definition(&self) -> &Arc<Definition> {
+        &self.definition
     }
 
     /// Keys and bytes of the states in all partitions.
@@ -77,78 +88,48 @@ impl Table {
     }
 
     /// The partition is restored.
-    pub(crate) fn take_over(&mut self, partition: i32, state: State) {
+    ///
+    /// # Errors
+    /// As [`State::evict`].
+    pub(crate) fn take_over(&mut self, partition: i32, mut state: State) -> anyhow::Result<()> {
+        state.evict()?;
         self.states.insert(partition, state);
+        Ok(())
     }
 
-    /// What clean rows of one partition change. Rows that the query fails on are left out and told.
+    /// What clean rows of one partition change. Rows that are not counted are told.
     pub(crate) fn merge(&self, partition: i32, clean: &RecordBatch) -> anyhow::Result<Merged> {
         let state = self
             .states
             .get(&partition)
             .ok_or_else(|| anyhow!("partition {partition} was not restored"))?;
-        let error = match state.merge(self.query(), clean) {
-            Ok(update) => {
-                return Ok(Merged {
-                    partition,
-                    update,
-                    refused: Vec::new(),
-                });
-            }
-            Err(error) => error,
-        };
-        let mut refused = Vec::new();
-        self.find_failing(state, clean, 0, &mut refused);
-        if refused.is_empty() {
-            return Err(error).with_context(|| format!("merging into {}", self.name()));
-        }
-        let failing: HashSet<usize> = refused.iter().map(|(row, _)| *row).collect();
-        let good: BooleanArray = (0..clean.num_rows())
-            .map(|row| Some(!failing.contains(&row)))
-            .collect();
-        let update = state.merge(self.query(), &filter_record_batch(clean, &good)?)?;
+        let changed = self.definition.merge(state, clean)?;
         Ok(Merged {
             partition,
-            update,
-            refused,
+            update: changed.update,
+            refused: changed.refused,
+            late: changed.late,
         })
     }
 
-    /// Halves the rows until those stand alone that the query fails on, each merged into what is kept of its key.
-    fn find_failing(
-        &self,
-        state: &State,
-        clean: &RecordBatch,
-        first: usize,
-        found: &mut Vec<(usize, Reason)>,
-    ) {
-        let Err(error) = state.merge(self.query(), clean) else {
-            return;
-        };
-        let rows = clean.num_rows();
-        if rows == 1 {
-            let message = error.strip_backtrace();
-            let message = message.lines().next().unwrap_or_default();
-            let detail = format!("gold/{}.sql fails on it: {message}", self.name());
-            found.push((
-                first,
-                Reason {
-                    code: EVALUATION.to_owned(),
-                    detail,
-                },
-            ));
-            return;
-        }
-        let half = rows / 2;
-        self.find_failing(state, &clean.slice(0, half), first, found);
-        self.find_failing(state, &clean.slice(half, rows - half), first + half, found);
-    }
-
     /// The update's transaction is committed.
-    pub(crate) fn apply(&mut self, merged: &Merged) {
-        if let Some(state) = self.states.get_mut(&merged.partition) {
-            state.apply(&merged.update);
+    ///
+    /// # Errors
+    /// As [`State::apply`].
+    pub(crate) fn apply(&mut self, merged: &Merged) -> anyhow::Result<()> {
+        let Some(state) = self.states.get_mut(&merged.partition) else {
+            return Ok(());
+        };
+        state.apply(&merged.update)?;
+        let late = u64::try_from(merged.late).unwrap_or(u64::MAX);
+        let table = self.definition.name().to_owned();
+        counter!("sluicebox_gold_late_total", "table" => table.clone()).increment(late);
+        if let Some(watermark) = state.watermark() {
+            let partition = merged.partition.to_string();
+            gauge!("sluicebox_gold_watermark_seconds", "table" => table, "partition" => partition)
+                .set(Duration::from_micros(watermark.max(0).unsigned_abs()).as_secs_f64());
         }
+        Ok(())
     }
 
     /// Sends the rows of an update, each with its state, to the same partition that their events came from.
@@ -157,20 +138,20 @@ impl Table {
         producer: &TransactionalProducer,
         merged: &Merged,
     ) -> anyhow::Result<()> {
-        let gold = &self.pipeline.gold[self.at];
-        let width = gold.query.columns().len();
+        let query = self.definition.query();
+        let width = query.columns().len();
         let results = &merged.update.results;
         let newest = results
             .column(width)
             .as_primitive::<TimestampMicrosecondType>();
-        let keys = self.keys.encode(&keyed(&gold.query, results)?)?;
+        let keys = self.keys.encode(&keyed(query, results)?)?;
         let columns: Vec<usize> = (0..width).collect();
         let rows = self.rows.encode(&results.project(&columns)?)?;
         let mut state = Vec::new();
         for row in 0..merged.update.len() {
             merged.update.header(row, &mut state);
             producer.send(Outgoing {
-                topic: &gold.name,
+                topic: self.definition.name(),
                 partition: Some(merged.partition),
                 key: Some(keys.row(row)),
                 value: Some(rows.row(row)),

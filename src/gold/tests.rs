@@ -99,11 +99,11 @@ fn counted(query: &GoldQuery, clean: &RecordBatch, rows: usize) -> BTreeMap<Stri
         let encoded = encoder.encode(&results).unwrap();
         for row in 0..update.len() {
             update.header(row, &mut header);
-            let length = u32::from_be_bytes(header[9..13].try_into().unwrap()) as usize;
+            let length = u32::from_be_bytes(header[17..21].try_into().unwrap()) as usize;
             let text = String::from_utf8(encoded.row(row).to_vec()).unwrap();
-            newest.insert(header[13..13 + length].to_vec(), (text, times.value(row)));
+            newest.insert(header[21..21 + length].to_vec(), (text, times.value(row)));
         }
-        state.apply(&update);
+        state.apply(&update).unwrap();
     }
     assert_eq!(newest.len(), state.len());
     newest.into_values().collect()
@@ -225,7 +225,7 @@ fn a_state_that_is_restored_goes_on_as_if_it_had_never_ended() {
         // The newest record of a key wins, so one that comes twice changes nothing.
         restored.restore(&header).unwrap();
     }
-    kept.apply(&update);
+    kept.apply(&update).unwrap();
     assert_eq!(
         (restored.len(), restored.bytes()),
         (kept.len(), kept.bytes())
@@ -257,7 +257,7 @@ fn a_deleted_row_leaves_no_state() {
     let query = &pipeline.gold[0].query;
     let mut state = State::new(query).unwrap();
     let update = state.merge(query, &events(&pipeline, 200)).unwrap();
-    state.apply(&update);
+    state.apply(&update).unwrap();
     let (keys, bytes) = (state.len(), state.bytes());
     let columns: Vec<_> = query
         .key()

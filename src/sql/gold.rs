@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use super::clean::{exactly, refuse_unstable};
 use super::error::SqlError;
 use super::gold_form::{ACCEPTED, with_newest};
+use super::gold_time::{KeyTime, as_times, key_times};
 use super::query_form::File;
 use super::record;
 use super::session::state_with_table;
@@ -48,6 +49,7 @@ pub struct GoldQuery {
     output: SchemaRef,
     columns: Vec<Column>,
     key: Vec<usize>,
+    times: Vec<KeyTime>,
     fingerprint: [u8; 8],
     task: Arc<TaskContext>,
 }
@@ -105,6 +107,7 @@ impl GoldQuery {
         let key = key_positions(&file, &whole, group_by.num_group_exprs())?;
         let (columns, output) = output_columns(&file, &whole.schema())?;
         let fingerprint = fingerprint(&partial);
+        let times = key_times(&state, &logical, &partial.schema()).map_err(planning)?;
         Ok(Self {
             input,
             state: partial.schema(),
@@ -116,6 +119,7 @@ impl GoldQuery {
             output,
             columns,
             key,
+            times,
             fingerprint,
             task: state.task_ctx(),
         })
@@ -149,6 +153,30 @@ impl GoldQuery {
     /// Changes when states of one text of the query cannot be merged with those of another.
     pub fn fingerprint(&self) -> [u8; 8] {
         self.fingerprint
+    }
+
+    /// The DATE and TIMESTAMP columns among the GROUP BY columns: where each stands in the GROUP BY, and its name.
+    pub fn key_times(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.times.iter().map(|time| {
+            let column = &self.columns[self.key[time.group]];
+            (time.group, column.name.as_str())
+        })
+    }
+
+    /// The key's time of each clean row, by the GROUP BY column at `group`, which is one of [`Self::key_times`]. NULL where the
+    /// column is, and where the WHERE leaves the row out.
+    ///
+    /// # Errors
+    /// When the expression fails on any of the rows.
+    pub fn times(
+        &self,
+        group: usize,
+        clean: &RecordBatch,
+    ) -> Result<TimestampMicrosecondArray, DataFusionError> {
+        let time = self.times.iter().find(|time| time.group == group);
+        let time = time.ok_or_else(|| DataFusionError::Internal(format!("no time at {group}")))?;
+        let rows = self.run(with_rows(&time.plan, clean)?, &time.plan.schema())?;
+        as_times(&rows)
     }
 
     /// The states of a batch of clean rows; a key may come more than once.

@@ -7,6 +7,7 @@ pub mod encode;
 mod error;
 mod gold;
 mod gold_form;
+mod gold_time;
 mod pipeline;
 mod query_form;
 mod raw;

@@ -249,3 +249,40 @@ fn age(timestamp_ms: i64) -> Option<Duration> {
 fn precise(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_works_when_all_its_threads_do() {
+        let status = Status::default();
+        let stage = |thread, stage| {
+            status.stage_of(Job::Clean, thread, stage);
+            status.snapshot()
+        };
+        assert_eq!(stage(0, Stage::Running).jobs[&Job::Clean], Stage::Running);
+        assert!(!stage(1, Stage::Starting).ready());
+        let delayed = Stage::Delayed("no broker".to_owned());
+        assert_eq!(stage(0, delayed.clone()).jobs[&Job::Clean], delayed);
+        assert_eq!(stage(1, Stage::Running).jobs[&Job::Clean], delayed);
+        assert!(stage(0, Stage::Running).ready());
+        assert!(!stage(0, Stage::Stopped).ready());
+    }
+
+    #[test]
+    fn a_gold_table_has_the_keys_of_all_threads() {
+        let status = Status::default();
+        let batch = |keys| GoldTotals {
+            consumed: 10,
+            keys,
+            bytes: keys * 100,
+            ..GoldTotals::default()
+        };
+        for (thread, keys) in [(0, 5), (1, 7), (0, 6)] {
+            status.aggregated("daily", thread, batch(keys), Duration::ZERO);
+        }
+        let daily = status.snapshot().gold["daily"];
+        assert_eq!((daily.consumed, daily.keys, daily.bytes), (30, 13, 1300));
+    }
+}

@@ -13,6 +13,7 @@ mod harness;
 mod hostile_events;
 mod keys;
 mod late;
+mod members;
 mod own_pipeline;
 mod positions;
 mod restarts;

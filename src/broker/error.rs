@@ -252,11 +252,17 @@ impl Said {
 
 /// The one place that tells the errors of a transaction apart.
 ///
-/// The flags alone do not do: librdkafka 2.12 calls the group's errors in the positions of a transaction abortable, but the
-/// batch belongs to somebody else then, and to do it again would never end.
+/// The flags alone do not do: librdkafka 2.12 calls the group's errors in the positions of a transaction abortable, but after most
+/// of them the batch belongs to somebody else, and to do it again would never end.
+///
+/// A stale generation is not one of those. librdkafka joins again in the background while a batch is under way, and what a member
+/// keeps in a cooperative rebalance is its own all the time; what it has to give up goes to nobody before it has said so in a
+/// poll. A member that was put out has its assignment marked as lost, which the next try sees before it sends anything.
 pub(super) fn remedy(step: Step, said: Said) -> Remedy {
     if is_for_people(said.code) {
         Remedy::GiveUp
+    } else if step == Step::Offsets && is_stale_generation(said.code) {
+        Remedy::Again
     } else if is_loss(said.code) {
         Remedy::Rejoin
     } else if said.retriable {
@@ -297,6 +303,14 @@ fn is_for_people(code: RDKafkaErrorCode) -> bool {
             | Code::InvalidRecord
             | Code::InvalidMessageSize
             | Code::PolicyViolation
+    )
+}
+
+/// The group is, or was just now, in a rebalance that this member takes part in.
+pub(super) fn is_stale_generation(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress
     )
 }
 

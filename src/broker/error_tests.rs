@@ -64,10 +64,8 @@ fn who_was_replaced_joins_anew_whatever_the_flags_say() {
         Code::ProducerFenced,
         Code::InvalidProducerEpoch,
         Code::InvalidProducerIdMapping,
-        Code::IllegalGeneration,
         Code::UnknownMemberId,
         Code::FencedInstanceId,
-        Code::RebalanceInProgress,
         Code::InvalidTransactionalState,
     ] {
         for flag in ["", "requires abort", "fatal", "retriable"] {
@@ -80,6 +78,19 @@ fn who_was_replaced_joins_anew_whatever_the_flags_say() {
         assert_eq!(unknown, Remedy::Rejoin, "{}", step.name());
         let fatal = remedy(step, said(Code::Unknown, "fatal"));
         assert_eq!(fatal, Remedy::Rejoin, "{}", step.name());
+    }
+}
+
+#[test]
+fn a_batch_across_a_rebalance_is_done_again_in_the_new_generation() {
+    for code in [Code::IllegalGeneration, Code::RebalanceInProgress] {
+        for (step, expected) in [
+            (Step::Offsets, Remedy::Again),
+            (Step::Commit, Remedy::Rejoin),
+        ] {
+            let remedy = remedy(step, said(code, "requires abort"));
+            assert_eq!(remedy, expected, "{code} in {}", step.name());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer,
 
 use super::client::Kafka;
 use super::consumer::GroupConsumer;
-use super::error::{BrokerError, Remedy, Said, Step, remedy};
+use super::error::{BrokerError, Remedy, Said, Step, is_stale_generation, remedy};
 use super::position::NextOffset;
 use crate::crash;
 
@@ -36,6 +36,9 @@ const REPORTS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Longest wait for the start of transactions.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Until the answer with the group's new generation is here: a try before would only fail as well.
+const GENERATION_WAIT: Duration = Duration::from_millis(200);
 
 /// Makes a call again while librdkafka says that it may be, until the deadline.
 fn until(
@@ -242,7 +245,12 @@ impl TransactionalProducer {
             self.producer
                 .send_offsets_to_transaction(&positions, &group, left(deadline))
         })
-        .map_err(|source| BrokerError::in_transaction(Step::Offsets, source))?;
+        .map_err(|source| {
+            if source.rdkafka_error_code().is_some_and(is_stale_generation) {
+                std::thread::sleep(GENERATION_WAIT);
+            }
+            BrokerError::in_transaction(Step::Offsets, source)
+        })?;
         crash::point(self.job, "offsets.after");
         crash::point(self.job, "commit.before");
         // A commit that timed out is resumed by the same call; what it comes to is unknown only when all of them did.

@@ -80,6 +80,11 @@ impl Deployment {
         &self.warehouse.url
     }
 
+    /// The folder that the service is started in.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// The key that the service signs in with.
     pub(crate) fn key(&self) -> KeyPair {
         KeyPair::read(&self.folder.path().join("rsa_key.p8"), None).expect("it was written")

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::kafka::signal;
 use super::wait_until;
 
 /// Longest start, on a busy machine.
@@ -149,18 +150,6 @@ impl Running {
         let ended = self.process.try_wait().expect("a child can be asked");
         assert!(ended.is_none(), "ended with {ended:?}\n{}", self.log());
     }
-}
-
-/// Sends a signal to a process, by its name without `SIG`.
-pub(crate) fn signal(process: u32, name: &str) {
-    let sent = Command::new("sh")
-        .args(["-c", "kill -\"$0\" \"$1\"", name])
-        .arg(process.to_string())
-        .status();
-    assert!(
-        sent.is_ok_and(|status| status.success()),
-        "SIG{name} to {process}"
-    );
 }
 
 impl Drop for Running {

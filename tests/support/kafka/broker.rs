@@ -12,7 +12,6 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::jars;
-use crate::support::running::signal;
 use crate::support::wait_until;
 
 /// Longest start of a broker, on a busy machine.
@@ -151,6 +150,18 @@ impl Drop for Broker {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// Sends a signal to a process, by its name without `SIG`.
+pub(crate) fn signal(process: u32, name: &str) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -\"$0\" \"$1\"", name])
+        .arg(process.to_string())
+        .status();
+    assert!(
+        sent.is_ok_and(|status| status.success()),
+        "SIG{name} to {process}"
+    );
 }
 
 /// Below the ports that systems give to outgoing connections: one of those could take the port of a broker while it is

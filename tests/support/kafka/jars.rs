@@ -8,7 +8,7 @@ use std::process::Command;
 const NAME: &str = "kafka-4.1.0";
 
 /// The folder of the jars. Whoever comes first fetches them; others wait for the lock meanwhile.
-pub(super) fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("the folder is inside target/");

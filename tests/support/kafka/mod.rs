@@ -15,6 +15,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use broker::Broker;
+pub(crate) use broker::signal;
+pub(crate) use jars::folder as jars_folder;
 pub(crate) use messages::{Message, Record};
 
 use super::wait_until;

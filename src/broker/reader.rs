@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{CALL_TIMEOUT, Kafka};
+use super::client::Kafka;
 use super::consumer::{MOST_BYTES, Record, is_passing};
 use super::error::BrokerError;
 use super::position::{NextOffset, Partition};
@@ -38,7 +38,7 @@ pub struct PartitionReader {
 }
 
 impl PartitionReader {
-    /// Connects. The group is only where [`Self::publish`] writes to.
+    /// Connects. librdkafka wants the name of a group even from a reader that joins none.
     ///
     /// # Errors
     /// A setting that is refused.
@@ -63,39 +63,14 @@ impl PartitionReader {
         })
     }
 
-    /// All partitions of a topic.
-    ///
-    /// # Errors
-    /// No broker, or no such topic.
-    pub fn partitions(&self, topic: &str) -> Result<Vec<Partition>, BrokerError> {
-        let metadata = self
-            .consumer
-            .fetch_metadata(None, CALL_TIMEOUT)
-            .map_err(|error| self.kafka.unavailable("a request for metadata", error))?;
-        let found = metadata
-            .topics()
-            .iter()
-            .find(|found| found.name() == topic && !found.partitions().is_empty())
-            .ok_or_else(|| BrokerError::MissingTopic {
-                topic: topic.to_owned(),
-            })?;
-        let numbers = found.partitions().iter().map(|partition| partition.id());
-        Ok(numbers
-            .map(|number| Partition {
-                topic: topic.to_owned(),
-                number,
-            })
-            .collect())
-    }
-
-    /// What a partition holds now.
+    /// What a partition holds now, if the broker says so within `wait`.
     ///
     /// # Errors
     /// No broker.
-    pub fn held(&self, at: &Partition) -> Result<Held, BrokerError> {
+    pub fn held(&self, at: &Partition, wait: Duration) -> Result<Held, BrokerError> {
         let (low, high) = self
             .consumer
-            .fetch_watermarks(&at.topic, at.number, CALL_TIMEOUT)
+            .fetch_watermarks(&at.topic, at.number, wait)
             .map_err(|error| self.kafka.unavailable("watermarks", error))?;
         Ok(Held {
             partition: at.clone(),
@@ -104,7 +79,7 @@ impl PartitionReader {
         })
     }
 
-    /// Reads these partitions from these positions on, and nothing else.
+    /// Reads these partitions from these positions on, and nothing else; what was read before is forgotten.
     ///
     /// # Errors
     /// When librdkafka refuses.
@@ -184,22 +159,11 @@ impl PartitionReader {
         }
         Ok(reached)
     }
-
-    /// Writes positions as the group's, for tools that show lag. They are written in the background and never read back.
-    ///
-    /// # Errors
-    /// When librdkafka refuses at once.
-    pub fn publish(&self, positions: &[(Partition, NextOffset)]) -> Result<(), BrokerError> {
-        positions_of(positions)
-            .and_then(|positions| self.consumer.commit(&positions, CommitMode::Async))
-            .map_err(|error| {
-                self.kafka
-                    .unavailable("a commit of the group's offsets", error)
-            })
-    }
 }
 
-fn positions_of(positions: &[(Partition, NextOffset)]) -> Result<TopicPartitionList, KafkaError> {
+pub(super) fn positions_of(
+    positions: &[(Partition, NextOffset)],
+) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
     for (at, position) in positions {
         list.add_partition_offset(&at.topic, at.number, Offset::Offset(position.get()))?;
@@ -214,6 +178,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::broker::Config;
+    use crate::broker::client::CALL_TIMEOUT;
 
     /// A broker inside this process; it ends with this value.
     pub(crate) type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -247,10 +212,13 @@ pub(crate) mod tests {
     fn reading_goes_on_at_the_position_given_and_says_where_it_ends() {
         let (_cluster, kafka) = kafka("views", 2, &[("k", "a"), ("k", "b"), ("k", "c")]);
         let reader = PartitionReader::connect(&kafka, "test").unwrap();
-        let partitions = reader.partitions("views").unwrap();
+        let partitions = [0, 1].map(|number| Partition {
+            topic: "views".to_owned(),
+            number,
+        });
         let held: Vec<_> = partitions
             .iter()
-            .map(|at| reader.held(at).unwrap())
+            .map(|at| reader.held(at, CALL_TIMEOUT).unwrap())
             .collect();
         let held: Vec<_> = held
             .iter()
@@ -276,13 +244,5 @@ pub(crate) mod tests {
         }
         assert_eq!(values, [(1, b"b".to_vec()), (2, b"c".to_vec())]);
         assert_eq!(end, Some((at, NextOffset::at(3))));
-    }
-
-    #[test]
-    fn a_topic_that_is_not_there_is_named() {
-        let (_cluster, kafka) = kafka("views", 1, &[]);
-        let reader = PartitionReader::connect(&kafka, "test").unwrap();
-        let error = reader.partitions("other").unwrap_err();
-        assert_eq!(error.to_string(), "topic `other` does not exist");
     }
 }

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{logging, runtime, stop_on_signal, tables};
-use crate::broker::{Kafka, PartitionReader};
+use crate::broker::{Admin, GroupMember, Kafka, PartitionReader};
 use crate::config::Config;
-use crate::sink::run::Progress;
+use crate::sink::run::{Parts, Progress};
 use crate::sink::table::TargetTable;
 use crate::sql::Pipeline;
 use crate::state_folder::Slot;
@@ -206,10 +206,15 @@ impl Work {
         handle: &tokio::runtime::Handle,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let reader = PartitionReader::connect(&self.kafka, &self.group(Job::Sink))?;
+        let group = self.group(Job::Sink);
+        let topics: Vec<&str> = sink.topics().collect();
+        let name = format!("{}-sink", self.slot.id());
+        let member = GroupMember::join(&self.kafka, &group, &name, &topics)?;
+        let reader = PartitionReader::connect(&self.kafka, &group)?;
+        let admin = Admin::connect(&self.kafka)?;
         let status = &self.status;
         let mut report = |progress: Progress<'_>| match progress {
-            Progress::Started => status.stage(Job::Sink, Stage::Running),
+            Progress::Started | Progress::Recovered => status.stage(Job::Sink, Stage::Running),
             Progress::Flushed(flushed) => {
                 info!(
                     tables = ?flushed.tables,
@@ -220,11 +225,18 @@ impl Work {
                 );
                 let rows = u64::try_from(flushed.rows).unwrap_or(u64::MAX);
                 status.loaded(rows, Some(flushed.newest_record_ms), flushed.took);
-                status.stage(Job::Sink, Stage::Running);
             }
-            Progress::Delayed(error) => status.stage(Job::Sink, Stage::Delayed(error.to_string())),
+            Progress::Delayed(what) => status.stage(Job::Sink, Stage::Delayed(what)),
         };
-        sink::run::run(sink, &reader, handle, stop, &mut report)?;
+        let parts = Parts {
+            sink,
+            member: &member,
+            reader: &reader,
+            admin: &admin,
+            runtime: handle,
+            report: &mut report,
+        };
+        sink::run::run(parts, stop)?;
         status.stage(Job::Sink, Stage::Stopped);
         Ok(())
     }

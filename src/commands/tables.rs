@@ -100,9 +100,18 @@ pub(super) fn contracts(tables: &[TargetTable]) -> Vec<TableContract> {
             columns: columns.chain(version).collect(),
         }
     };
-    let control = ["TOPIC", "PARTITION_ID", "NEXT_OFFSET", "FENCE", "LOADS"].map(|name| {
+    let control = [
+        "TOPIC",
+        "PARTITION_ID",
+        "NEXT_OFFSET",
+        "FENCE",
+        "LOADS",
+        "SOURCE",
+        "TARGET",
+    ]
+    .map(|name| {
         let sql_type = match name {
-            "TOPIC" => "VARCHAR",
+            "TOPIC" | "SOURCE" | "TARGET" => "VARCHAR",
             "PARTITION_ID" => "NUMBER(10,0)",
             _ => "NUMBER(19,0)",
         };
@@ -139,5 +148,5 @@ pub(super) fn sink(config: &Config, tables: Vec<TargetTable>) -> anyhow::Result<
         rows: config.sink.flush_rows,
         bytes: usize::try_from(config.sink.flush_bytes.bytes()).unwrap_or(usize::MAX),
     };
-    Ok(Sink::new(client, stage, objects, limits, tables))
+    Ok(Sink::new(&client, stage, objects, limits, tables))
 }

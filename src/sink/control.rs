@@ -16,6 +16,15 @@ pub struct ControlTable {
     name: String,
 }
 
+/// What a partition's offsets and rows belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The cluster and the id of the topic: one that is made anew under its old name has other offsets.
+    pub source: String,
+    /// When the target table was created, as the warehouse writes it: one that was replaced has other rows.
+    pub target: String,
+}
+
 /// What the control table says about a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlRow {
@@ -56,6 +65,69 @@ pub enum InvalidControl {
     },
 }
 
+/// Offsets or rows that are not those that were loaded before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BoundError {
+    /// The topic was made anew, or is one of another cluster.
+    #[error("{at} is not what was loaded before: that was {before}, this is {now}")]
+    Source {
+        /// The partition.
+        at: Partition,
+        /// What was loaded before.
+        before: String,
+        /// What has its name now.
+        now: String,
+    },
+    /// The table was replaced.
+    #[error(
+        "the table that {at} was loaded into was created at {before}, the one that is there now at {now}: it was replaced, and the rows that were in it are not in it now"
+    )]
+    Target {
+        /// The partition.
+        at: Partition,
+        /// When the table that was loaded was created.
+        before: String,
+        /// When the one was that has its name now.
+        now: String,
+    },
+}
+
+impl BoundError {
+    /// The partition's table was created `now`, and not at the moment `before`; both as the warehouse writes them.
+    pub(super) fn replaced(at: Partition, before: &str, now: &str) -> Self {
+        Self::Target {
+            at,
+            before: moment(before),
+            now: moment(now),
+        }
+    }
+
+    /// What can be done about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Source { at, .. } => format!(
+                "if the cluster is the wrong one, correct kafka.bootstrap_servers; if the topic was made anew on purpose, `sluicebox reset sink {topic} --to earliest` loads it from its beginning, `--to latest` goes on with what is new",
+                topic = at.topic
+            ),
+            Self::Target { at, .. } => format!(
+                "bring the old table back (UNDROP TABLE), or accept the new one: `sluicebox reset sink {topic} --to earliest` loads the whole topic into it, `--to latest` only what is new",
+                topic = at.topic
+            ),
+        }
+    }
+}
+
+/// A moment as the warehouse writes it, seconds since 1970, for people.
+fn moment(text: &str) -> String {
+    let seconds = text.split('.').next().and_then(|whole| whole.parse().ok());
+    seconds
+        .and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0))
+        .map_or_else(
+            || text.to_owned(),
+            |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        )
+}
+
 impl InvalidControl {
     /// What can be done about it.
     pub fn hint(&self) -> &'static str {
@@ -77,71 +149,83 @@ impl ControlTable {
 
     /// Raises the fence of every partition, and says where each goes on; in the order asked for.
     ///
-    /// One request under one id: when a reply is lost and the request is sent again, the fence rises once.
+    /// One request: when a reply is lost and it is sent again under its id, the fence rises once.
     pub async fn raise(
         &self,
         client: &Client,
-        partitions: &[Partition],
+        claimed: &[(Partition, Bound)],
+        request: RequestId,
     ) -> Result<Vec<ControlRow>, SinkError> {
-        if partitions.is_empty() {
+        if claimed.is_empty() {
             return Ok(Vec::new());
         }
-        let request = RequestId::new();
         let answers = client
-            .execute_all(&self.raising(partitions), request)
+            .execute_all(&self.raising(claimed), request)
             .await
             .map_err(|source| SinkError::Warehouse {
                 call: "raising the fences",
                 source,
             })?;
-        let [.., rows, _commit] = answers.as_slice() else {
+        let [.., rows, bounds, _commit] = answers.as_slice() else {
             return Err(UnexpectedAnswer::from(InvalidControl::NoAnswer {
                 table: self.name.clone(),
             })
             .into());
         };
-        Ok(self
-            .rows(rows, partitions)
-            .map_err(UnexpectedAnswer::from)?)
+        let partitions = partitions_of(claimed);
+        let rows = self
+            .rows(rows, &partitions)
+            .map_err(UnexpectedAnswer::from)?;
+        match misbound(bounds, claimed) {
+            None => Ok(rows),
+            Some(found) => Err(found.into()),
+        }
     }
 
-    /// The statements that raise the fences; the last but one reads the result.
-    fn raising(&self, partitions: &[Partition]) -> Vec<String> {
-        let values: Vec<String> = partitions
+    /// The statements that raise the fences; before the last, two read the result. A row that belongs to another topic or
+    /// table stays as it is: whoever asks for it is wrong, and must not disturb who is right.
+    fn raising(&self, claimed: &[(Partition, Bound)]) -> Vec<String> {
+        let values: Vec<String> = claimed
             .iter()
-            .map(|at| format!("({}, {})", text(&at.topic), at.number))
+            .map(|(at, bound)| {
+                format!(
+                    "({}, {}, {}, {})",
+                    text(&at.topic),
+                    at.number,
+                    text(&bound.source),
+                    text(&bound.target)
+                )
+            })
             .collect();
+        let partitions = partitions_of(claimed);
         vec![
             "BEGIN".to_owned(),
             format!(
-                "MERGE INTO {control} c USING (SELECT column1 AS topic, column2 AS partition_id FROM VALUES {values}) s \
-                 ON c.topic = s.topic AND c.partition_id = s.partition_id \
-                 WHEN MATCHED THEN UPDATE SET fence = c.fence + 1 \
-                 WHEN NOT MATCHED THEN INSERT (topic, partition_id, next_offset, fence, loads) VALUES (s.topic, s.partition_id, 0, 1, 0)",
+                "MERGE INTO {control} c USING (SELECT column1 AS topic, column2 AS partition_id, column3 AS source, column4 AS target \
+                 FROM VALUES {values}) s ON c.topic = s.topic AND c.partition_id = s.partition_id \
+                 WHEN MATCHED AND COALESCE(c.source, s.source) = s.source AND COALESCE(c.target, s.target) = s.target \
+                 THEN UPDATE SET fence = c.fence + 1, source = s.source, target = s.target \
+                 WHEN NOT MATCHED THEN INSERT (topic, partition_id, next_offset, fence, loads, source, target) \
+                 VALUES (s.topic, s.partition_id, 0, 1, 0, s.source, s.target)",
                 control = self.identifier(),
                 values = values.join(", "),
             ),
-            self.select(partitions),
+            self.select(&partitions),
+            format!(
+                "SELECT topic, partition_id, source, target FROM {} WHERE {}",
+                self.identifier(),
+                these(&partitions)
+            ),
             "COMMIT".to_owned(),
         ]
     }
 
     /// The statement that reads the rows of these partitions.
     pub(crate) fn select(&self, partitions: &[Partition]) -> String {
-        let these: Vec<String> = partitions
-            .iter()
-            .map(|at| {
-                format!(
-                    "(topic = {} AND partition_id = {})",
-                    text(&at.topic),
-                    at.number
-                )
-            })
-            .collect();
         format!(
             "SELECT topic, partition_id, next_offset, fence FROM {} WHERE {}",
             self.identifier(),
-            these.join(" OR ")
+            these(partitions)
         )
     }
 
@@ -181,6 +265,49 @@ impl ControlTable {
     pub(crate) fn identifier(&self) -> String {
         quoted(&self.name)
     }
+}
+
+fn partitions_of(claimed: &[(Partition, Bound)]) -> Vec<Partition> {
+    claimed.iter().map(|(at, _)| at.clone()).collect()
+}
+
+/// The condition that is true for these partitions' rows.
+fn these(partitions: &[Partition]) -> String {
+    let these: Vec<String> = partitions
+        .iter()
+        .map(|at| {
+            format!(
+                "(topic = {} AND partition_id = {})",
+                text(&at.topic),
+                at.number
+            )
+        })
+        .collect();
+    these.join(" OR ")
+}
+
+/// The first partition whose row belongs to something else than is claimed.
+fn misbound(answer: &Answer, claimed: &[(Partition, Bound)]) -> Option<BoundError> {
+    claimed.iter().find_map(|(at, ours)| {
+        let row = answer.rows.iter().find(|row| {
+            let [Some(topic), Some(number), ..] = row.as_slice() else {
+                return false;
+            };
+            *topic == at.topic && number.parse() == Ok(at.number)
+        })?;
+        let [_, _, source, target] = row.as_slice() else {
+            return None;
+        };
+        if let Some(before) = source.as_ref().filter(|source| **source != ours.source) {
+            return Some(BoundError::Source {
+                at: at.clone(),
+                before: before.clone(),
+                now: ours.source.clone(),
+            });
+        }
+        let before = target.as_ref().filter(|target| **target != ours.target)?;
+        Some(BoundError::replaced(at.clone(), before, &ours.target))
+    })
 }
 
 fn control_row(row: &[Option<String>]) -> Option<ControlRow> {
@@ -224,18 +351,33 @@ mod tests {
             .to_vec()
     }
 
+    fn claimed() -> Vec<(Partition, Bound)> {
+        let bound = Bound {
+            source: "cluster=c topic=t".to_owned(),
+            target: "1791499252.624".to_owned(),
+        };
+        let claimed = partitions().into_iter().map(|at| (at, bound.clone()));
+        claimed.collect()
+    }
+
     #[test]
     fn raising_is_one_transaction_that_reads_what_it_raised() {
-        let statements = ControlTable::new("SLUICEBOX_CONTROL").raising(&partitions());
+        let statements = ControlTable::new("SLUICEBOX_CONTROL").raising(&claimed());
         assert_eq!(
             statements,
             [
                 "BEGIN",
-                "MERGE INTO SLUICEBOX_CONTROL c USING (SELECT column1 AS topic, column2 AS partition_id FROM VALUES \
-                 ('clean_events', 0), ('clean_events', 1)) s ON c.topic = s.topic AND c.partition_id = s.partition_id \
-                 WHEN MATCHED THEN UPDATE SET fence = c.fence + 1 WHEN NOT MATCHED THEN INSERT \
-                 (topic, partition_id, next_offset, fence, loads) VALUES (s.topic, s.partition_id, 0, 1, 0)",
+                "MERGE INTO SLUICEBOX_CONTROL c USING (SELECT column1 AS topic, column2 AS partition_id, column3 AS source, \
+                 column4 AS target FROM VALUES ('clean_events', 0, 'cluster=c topic=t', '1791499252.624'), \
+                 ('clean_events', 1, 'cluster=c topic=t', '1791499252.624')) s \
+                 ON c.topic = s.topic AND c.partition_id = s.partition_id \
+                 WHEN MATCHED AND COALESCE(c.source, s.source) = s.source AND COALESCE(c.target, s.target) = s.target \
+                 THEN UPDATE SET fence = c.fence + 1, source = s.source, target = s.target WHEN NOT MATCHED THEN INSERT \
+                 (topic, partition_id, next_offset, fence, loads, source, target) \
+                 VALUES (s.topic, s.partition_id, 0, 1, 0, s.source, s.target)",
                 "SELECT topic, partition_id, next_offset, fence FROM SLUICEBOX_CONTROL WHERE \
+                 (topic = 'clean_events' AND partition_id = 0) OR (topic = 'clean_events' AND partition_id = 1)",
+                "SELECT topic, partition_id, source, target FROM SLUICEBOX_CONTROL WHERE \
                  (topic = 'clean_events' AND partition_id = 0) OR (topic = 'clean_events' AND partition_id = 1)",
                 "COMMIT",
             ]
@@ -243,6 +385,26 @@ mod tests {
         for statement in statements {
             Parser::parse_sql(&SnowflakeDialect, &statement)
                 .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_topic_or_table_that_is_another_is_named_with_the_choices() {
+        let mine = ["clean_events", "0", "cluster=c topic=t", "1791499252.624"];
+        assert_eq!(misbound(&answer(&[mine]), &claimed()), None);
+        for (row, says) in [
+            (
+                ["clean_events", "1", "cluster=c topic=old", "1791499252.624"],
+                "clean_events[1] is not what was loaded before: that was cluster=c topic=old, this is cluster=c topic=t",
+            ),
+            (
+                ["clean_events", "1", "cluster=c topic=t", "1791499000.000"],
+                "created at 2026-10-08T22:36:40Z, the one that is there now at 2026-10-08T22:40:52Z",
+            ),
+        ] {
+            let error = misbound(&answer(&[mine, row]), &claimed()).unwrap();
+            assert!(error.to_string().contains(says), "{error}");
+            assert!(error.hint().contains("sluicebox reset sink clean_events"));
         }
     }
 

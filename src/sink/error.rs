@@ -1,26 +1,30 @@
 //! What ends a flush, by remedy.
 
 use super::buffer::BufferError;
+use super::control::BoundError;
 use super::load::UnexpectedAnswer;
 use super::position::StartError;
 use super::stage::StageError;
-use crate::broker::Partition;
+use crate::broker::{BrokerError, Partition};
 use crate::warehouse;
 
 /// Why rows are not in the warehouse.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Another sink has taken partitions over. Nothing is lost and nothing counted twice.
-    #[error("another sink has taken over {}", listed(.partitions))]
-    Fenced {
-        /// The partitions that are not ours any more.
-        partitions: Vec<Partition>,
-    },
     /// A topic that no table was given for.
     #[error("{at} is not assigned to this sink")]
     NotAssigned {
         /// The partition.
         at: Partition,
+    },
+    /// The topic or the table is not the one that was loaded before.
+    #[error(transparent)]
+    Bound(Box<BoundError>),
+    /// The table is not there.
+    #[error("the table {table} does not exist, or warehouse.role may not see it")]
+    NoTarget {
+        /// Its name.
+        table: String,
     },
     /// Reading cannot go on where the warehouse stands.
     #[error(transparent)]
@@ -36,6 +40,9 @@ pub enum SinkError {
         /// What the writer says.
         source: parquet::errors::ParquetError,
     },
+    /// The broker did not say what a partition or a topic is.
+    #[error(transparent)]
+    Broker(Box<BrokerError>),
     /// The stage could not be written.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -64,15 +71,23 @@ pub enum SinkError {
     Answer(#[from] UnexpectedAnswer),
 }
 
+impl From<BoundError> for SinkError {
+    fn from(error: BoundError) -> Self {
+        Self::Bound(Box::new(error))
+    }
+}
+
 impl SinkError {
     /// Whether the same flush may work later. After any other error the sink is of no use; a new one goes on from the
     /// control table.
     pub fn is_transient(&self) -> bool {
         match self {
+            Self::Broker(error) => matches!(**error, BrokerError::Unavailable { .. }),
             Self::Stage(error) => error.is_transient(),
-            Self::Warehouse { source, .. } => source.is_transient(),
-            Self::Fenced { .. }
-            | Self::NotAssigned { .. }
+            Self::Warehouse { source, .. } => source.is_transient() || source.was_interrupted(),
+            Self::NotAssigned { .. }
+            | Self::Bound(_)
+            | Self::NoTarget { .. }
             | Self::Start(_)
             | Self::Buffer(_)
             | Self::File { .. }
@@ -81,29 +96,31 @@ impl SinkError {
         }
     }
 
+    /// How long the warehouse asks to wait before the next try.
+    pub(super) fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Warehouse { source, .. } => source.retry_after(),
+            _ => None,
+        }
+    }
+
     /// What can be done about it, where anything can.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Fenced { .. } => {
-                Some("run one sink for a pipeline: stop this one or the other".to_owned())
-            }
             Self::NotAssigned { .. } | Self::File { .. } => None,
+            Self::Bound(error) => Some(error.hint()),
+            Self::NoTarget { .. } => {
+                Some("run `sluicebox setup`, which makes the table and the grants".to_owned())
+            }
             Self::Start(error) => Some(error.hint()),
             Self::Buffer(error) => Some(error.hint().to_owned()),
+            Self::Broker(error) => Some(error.hint()),
             Self::Stage(error) => Some(error.hint().to_owned()),
             Self::NotOnStage { stage, .. } => Some(format!(
-                "warehouse.stage_url must be the URL of the stage: compare it with DESC STAGE {stage}"
+                "warehouse.stage_url must be the URL of the stage: compare it with DESC STAGE {stage}; if it is, find out who removes files from it"
             )),
             Self::Warehouse { source, .. } => source.hint(),
             Self::Answer(error) => Some(error.hint().to_owned()),
         }
     }
-}
-
-fn listed(partitions: &[Partition]) -> String {
-    partitions
-        .iter()
-        .map(Partition::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
 }

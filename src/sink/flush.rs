@@ -1,21 +1,21 @@
-//! The order of things in a flush; the things themselves are elsewhere.
+//! What waits, partition by partition, and what becomes of it: a load is made, and settled when it is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tracing::info;
-
 use super::SinkError;
 use super::buffer::{Buffer, Record};
+use super::control::ControlRow;
 use super::files::{file_name, parquet};
 use super::load::{Load, Objects, Outcome, StagedFile, TableLoad};
+use super::loader::{Claim, Claimed, Loaded, Loader, Pending};
 use super::position::Fence;
 use super::stage::Stage;
 use super::table::TargetTable;
 use crate::broker::{NextOffset, Partition};
-use crate::warehouse::{Client, RequestId};
+use crate::crash;
+use crate::warehouse::Client;
 
 /// When rows that wait are loaded: as soon as one of these is reached.
 #[derive(Clone, Copy, Debug)]
@@ -43,15 +43,21 @@ pub struct Flushed {
     pub newest_record_ms: i64,
 }
 
-/// Loads the topics of one pipeline. The caller reads them; nothing here knows Kafka.
+/// What a load means for the sink that it was for.
+#[derive(Debug)]
+pub struct Settled {
+    /// What was loaded; possibly nothing.
+    pub flushed: Flushed,
+    /// What somebody else has taken over without this sink having given it up.
+    pub fenced: Vec<Partition>,
+}
+
+/// What waits to be loaded, and up to where things are. The caller reads Kafka and sends the loads; nothing here waits.
 pub struct Sink {
-    client: Client,
-    stage: Stage,
-    objects: Objects,
+    loader: Loader,
     limits: Limits,
     topics: BTreeMap<String, Topic>,
-    pending: Option<Pending>,
-    stage_is_seen: bool,
+    pending: Option<Arc<Pending>>,
 }
 
 struct Topic {
@@ -65,20 +71,10 @@ struct Assigned {
     buffer: Buffer,
 }
 
-/// A load that is not known to be done. It keeps its request's id until it is.
-struct Pending {
-    load: Load,
-    files: Vec<(String, Bytes)>,
-    request: RequestId,
-    rows_of_first: usize,
-    rows: usize,
-    newest_record_ms: i64,
-}
-
 impl Sink {
     /// A sink of these tables, each from a topic of its own. Nothing is sent yet.
     pub fn new(
-        client: Client,
+        client: &Client,
         stage: Stage,
         objects: Objects,
         limits: Limits,
@@ -94,14 +90,16 @@ impl Sink {
             )
         });
         Self {
-            client,
-            stage,
-            objects,
+            loader: Loader::new(client, stage, objects),
             limits,
             topics: topics.collect(),
             pending: None,
-            stage_is_seen: false,
         }
+    }
+
+    /// What sends this sink's loads.
+    pub fn loader(&self) -> Loader {
+        self.loader.clone()
     }
 
     /// The topics to read.
@@ -109,37 +107,67 @@ impl Sink {
         self.topics.keys().map(String::as_str)
     }
 
-    /// Takes these partitions over from whoever had them, and says where the warehouse stands in each. Called once.
-    pub async fn assign(
-        &mut self,
-        partitions: &[Partition],
-    ) -> Result<Vec<(Partition, NextOffset)>, SinkError> {
-        if let Some(at) = partitions
-            .iter()
-            .find(|at| !self.topics.contains_key(&at.topic))
-        {
-            return Err(SinkError::NotAssigned { at: at.clone() });
+    /// What raises the fences of these partitions; `sources` says of each topic what it is.
+    pub fn claim(
+        &self,
+        partitions: &BTreeSet<Partition>,
+        sources: &BTreeMap<String, String>,
+    ) -> Result<Claim, SinkError> {
+        let mut claimed = Vec::with_capacity(partitions.len());
+        for at in partitions {
+            let topic = self.topics.get(&at.topic);
+            let (Some(topic), Some(source)) = (topic, sources.get(&at.topic)) else {
+                return Err(SinkError::NotAssigned { at: at.clone() });
+            };
+            claimed.push(Claimed {
+                at: at.clone(),
+                source: source.clone(),
+                table: topic.table.name().to_owned(),
+            });
         }
-        let rows = self.objects.control.raise(&self.client, partitions).await?;
-        let mut starts = Vec::with_capacity(rows.len());
-        for row in rows {
-            let topic = self
-                .topics
-                .get_mut(&row.at.topic)
-                .expect("every topic asked for is known");
-            let buffer = Buffer::new(Arc::clone(&topic.table), row.at.number, row.next_offset);
-            topic.partitions.insert(
-                row.at.number,
-                Assigned {
-                    fence: row.fence,
-                    loaded: row.next_offset,
-                    buffer,
-                },
-            );
-            starts.push((row.at, row.next_offset));
+        Ok(Claim::new(claimed))
+    }
+
+    /// A partition whose fence this sink has raised; reading begins at `start`.
+    pub fn assign(&mut self, row: &ControlRow, start: NextOffset) -> Result<(), SinkError> {
+        let Some(topic) = self.topics.get_mut(&row.at.topic) else {
+            return Err(SinkError::NotAssigned { at: row.at.clone() });
+        };
+        let assigned = Assigned {
+            fence: row.fence,
+            loaded: row.next_offset,
+            buffer: Buffer::new(Arc::clone(&topic.table), row.at.number, start),
+        };
+        topic.partitions.insert(row.at.number, assigned);
+        Ok(())
+    }
+
+    /// These partitions are somebody else's now. What waits of them is dropped: whoever has them reads it again. A load that
+    /// is not done and has nothing else in it is dropped too; if it is still to run, the new fence keeps it from changing anything.
+    pub fn release(&mut self, partitions: &[Partition]) {
+        for at in partitions {
+            if let Some(topic) = self.topics.get_mut(&at.topic) {
+                topic.partitions.remove(&at.number);
+            }
         }
-        info!(partitions = starts.len(), "fences raised");
-        Ok(starts)
+        let of_use = self.pending.take().filter(|pending| {
+            let mut files = pending.load.files();
+            files.any(|(topic, file)| self.current(topic, file).is_some())
+        });
+        self.pending = of_use;
+    }
+
+    /// The partition of this file, if it is still ours under the fence that the file is to be loaded under.
+    fn current(&self, topic: &str, file: &StagedFile) -> Option<&Assigned> {
+        let found = self.topics.get(topic)?.partitions.get(&file.partition)?;
+        (found.fence == file.fence).then_some(found)
+    }
+
+    /// Whether this partition is this sink's.
+    pub fn has(&self, topic: &str, partition: i32) -> bool {
+        self.topics
+            .get(topic)
+            .is_some_and(|topic| topic.partitions.contains_key(&partition))
     }
 
     /// Takes a record; `now` is when it came.
@@ -177,19 +205,28 @@ impl Sink {
         })
     }
 
-    /// Whether rows have waited long enough, or are enough, for a load.
+    /// Whether rows have waited long enough, or are enough, for a load; or a load is left to be done.
     pub fn should_flush(&self, now: Instant) -> bool {
-        let (mut rows, mut bytes, mut since) = (0, 0, None::<Instant>);
+        let since = self.buffers().filter_map(Buffer::since).min();
+        let waited = since.map(|since| now.saturating_duration_since(since));
+        self.pending.is_some()
+            || self.is_full()
+            || waited.is_some_and(|waited| waited >= self.limits.interval)
+    }
+
+    /// Whether as much waits as may wait: more is not to be read before the next load has begun.
+    pub fn is_full(&self) -> bool {
+        let (mut rows, mut bytes) = (0, 0);
         for buffer in self.buffers() {
             rows += buffer.rows();
             bytes += buffer.bytes();
-            since = since.into_iter().chain(buffer.since()).min();
         }
-        let waited = since.map(|since| now.saturating_duration_since(since));
-        self.pending.is_some()
-            || rows >= self.limits.rows
-            || bytes >= self.limits.bytes
-            || waited.is_some_and(|waited| waited >= self.limits.interval)
+        rows >= self.limits.rows || bytes >= self.limits.bytes
+    }
+
+    /// Whether there is nothing to load.
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_none() && self.waiting() == 0
     }
 
     /// Rows that wait for the next load.
@@ -197,9 +234,16 @@ impl Sink {
         self.buffers().map(Buffer::rows).sum()
     }
 
-    /// Up to where each partition is in the warehouse.
-    pub fn loaded(&self) -> Vec<(Partition, NextOffset)> {
-        self.each(|assigned| assigned.loaded)
+    /// Up to where each partition is done: in the warehouse, or read without a row to load.
+    pub fn done(&self) -> Vec<(Partition, NextOffset)> {
+        self.each(|assigned| {
+            let waits = self.pending.is_some() || assigned.buffer.rows() > 0;
+            if waits {
+                assigned.loaded
+            } else {
+                assigned.buffer.position()
+            }
+        })
     }
 
     /// Up to where each partition was read.
@@ -230,65 +274,23 @@ impl Sink {
             .map(|assigned| &assigned.buffer)
     }
 
-    /// Loads what waits; without a row to load, nothing is sent.
-    ///
-    /// After an error that is transient the next call does the same load again, under the same request id. After any
-    /// other one this sink must be dropped.
-    pub async fn flush(&mut self) -> Result<Option<Flushed>, SinkError> {
+    /// The load that is to be done next: the one that is left, or one of everything that waits; none without a row to load.
+    pub fn begin(&mut self) -> Result<Option<Arc<Pending>>, SinkError> {
         if self.pending.is_none() {
-            self.pending = self.prepare()?;
+            self.pending = self.prepare()?.map(Arc::new);
         }
-        let Some(pending) = &self.pending else {
-            return Ok(None);
-        };
-        let start = Instant::now();
-        self.stage.put_all(&pending.files).await?;
-        if !self.stage_is_seen {
-            self.look_at_stage(pending).await?;
-            self.stage_is_seen = true;
-        }
-        let statements = pending.load.statements();
-        let answers = self
-            .client
-            .execute_all(&statements, pending.request.clone())
-            .await
-            .map_err(|source| SinkError::Warehouse {
-                call: "the load",
-                source,
-            })?;
-        let took = start.elapsed();
-        let outcomes = pending.load.outcomes(&answers)?;
-        let pending = self
-            .pending
-            .take()
-            .expect("the load that was just answered");
-        self.settle(&pending, outcomes).await?;
-        let flushed = Flushed {
-            tables: pending
-                .load
-                .tables
-                .iter()
-                .map(|load| load.table.name().to_owned())
-                .collect(),
-            rows: pending.rows,
-            files: pending.files.len(),
-            took,
-            newest_record_ms: pending.newest_record_ms,
-        };
-        info!(
-            rows = flushed.rows,
-            files = flushed.files,
-            elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            "load committed"
-        );
-        Ok(Some(flushed))
+        Ok(self.pending.clone())
     }
 
     /// Makes files of all rows that wait, and the load of those files.
     fn prepare(&mut self) -> Result<Option<Pending>, SinkError> {
+        if self.waiting() == 0 {
+            return Ok(None);
+        }
+        crash::point("sink", "parquet.before");
         let mut tables = Vec::new();
         let mut files = Vec::new();
-        let (mut rows, mut rows_of_first, mut newest_record_ms) = (0, 0, i64::MIN);
+        let mut newest_record_ms = i64::MIN;
         for (topic, state) in &mut self.topics {
             let mut staged = Vec::new();
             for (number, assigned) in &mut state.partitions {
@@ -303,16 +305,13 @@ impl Sink {
                 let path = file_name(&at, taken.first, taken.last);
                 let bytes = parquet(&state.table, &taken)
                     .map_err(|source| SinkError::File { at, source })?;
-                if files.is_empty() {
-                    rows_of_first = taken.offsets.len();
-                }
-                rows += taken.offsets.len();
                 newest_record_ms = newest_record_ms.max(newest.unwrap_or(i64::MIN));
                 files.push((path.clone(), bytes));
                 let (expected, fence) = (assigned.loaded, assigned.fence);
                 staged.push(StagedFile {
                     partition: *number,
                     path,
+                    rows: taken.offsets.len(),
                     expected,
                     new: taken.next,
                     fence,
@@ -325,76 +324,55 @@ impl Sink {
                 });
             }
         }
-        if tables.is_empty() {
-            return Ok(None);
-        }
+        crash::point("sink", "parquet.after");
         let load = Load {
-            objects: self.objects.clone(),
+            objects: self.loader.objects().clone(),
             tables,
         };
-        Ok(Some(Pending {
-            load,
-            files,
-            request: RequestId::new(),
-            rows_of_first,
-            rows,
-            newest_record_ms,
-        }))
+        Ok(Some(Pending::new(load, files, newest_record_ms)))
     }
 
-    /// Whether the warehouse reads the place that this sink writes. A stage elsewhere would look empty, and an empty
-    /// file loads without an error.
-    async fn look_at_stage(&self, pending: &Pending) -> Result<(), SinkError> {
-        let (path, _) = pending.files.first().expect("a load has a file");
-        let answer = self
-            .client
-            .execute(&self.objects.count_rows(path))
-            .await
-            .map_err(|source| SinkError::Warehouse {
-                call: "reading the stage",
-                source,
-            })?;
-        let seen = answer
-            .rows
-            .first()
-            .and_then(|row| row.first())
-            .and_then(Option::as_deref)
-            .unwrap_or("no");
-        if seen.parse() == Ok(pending.rows_of_first) {
-            return Ok(());
+    /// Goes on from where the warehouse now stands. What was released meanwhile is passed over.
+    pub fn settle(&mut self, pending: &Arc<Pending>, loaded: &Loaded) -> Settled {
+        if self
+            .pending
+            .as_ref()
+            .is_some_and(|ours| Arc::ptr_eq(ours, pending))
+        {
+            self.pending = None;
         }
-        let (stage, path) = (self.objects.stage.clone(), path.clone());
-        Err(SinkError::NotOnStage {
-            stage,
-            path,
-            seen: seen.to_owned(),
-            written: pending.rows_of_first,
-        })
-    }
-
-    /// Goes on from where the warehouse now stands.
-    async fn settle(
-        &mut self,
-        pending: &Pending,
-        outcomes: Vec<(Partition, Outcome)>,
-    ) -> Result<(), SinkError> {
-        let staged = pending.load.tables.iter().flat_map(|load| &load.files);
-        let (mut fenced, mut done) = (Vec::new(), Vec::new());
-        for ((at, outcome), file) in outcomes.into_iter().zip(staged) {
+        let mut flushed = Flushed {
+            tables: Vec::new(),
+            rows: 0,
+            files: 0,
+            took: loaded.took,
+            newest_record_ms: pending.newest_record_ms,
+        };
+        let mut fenced = Vec::new();
+        for ((at, outcome), (_, file)) in loaded.outcomes.iter().zip(pending.load.files()) {
+            if self.current(&at.topic, file).is_none() {
+                continue;
+            }
+            let topic = self
+                .topics
+                .get_mut(&at.topic)
+                .expect("the topic of a current partition");
             match outcome {
                 Outcome::Loaded | Outcome::AlreadyLoaded => {
-                    self.assigned(&at.topic, at.number)?.loaded = file.new;
-                    done.push(file.path.clone());
+                    if let Some(assigned) = topic.partitions.get_mut(&at.number) {
+                        assigned.loaded = file.new;
+                    }
+                    let table = topic.table.name();
+                    if flushed.tables.last().is_none_or(|last| last != table) {
+                        flushed.tables.push(table.to_owned());
+                    }
+                    flushed.rows += file.rows;
+                    flushed.files += 1;
                 }
-                Outcome::Fenced => fenced.push(at),
+                Outcome::Fenced => fenced.push(at.clone()),
             }
         }
-        self.stage.remove_all(&done).await;
-        if fenced.is_empty() {
-            Ok(())
-        } else {
-            Err(SinkError::Fenced { partitions: fenced })
-        }
+        Settled { flushed, fenced }
     }
 }
 

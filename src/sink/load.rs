@@ -2,7 +2,8 @@
 //!
 //! The first statement takes the lock of the control table. Whoever wants to raise a fence then waits until this load
 //! has ended; a load that begins after a fence was raised matches no row and changes nothing. A request that runs
-//! twice finds `next_offset` moved and changes nothing the second time.
+//! twice finds `next_offset` moved and changes nothing the second time. The second statement fails unless every file holds
+//! the rows that were written to it.
 
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ pub struct StagedFile {
     pub partition: i32,
     /// The file's name under the stage.
     pub path: String,
+    /// How many rows are in it.
+    pub rows: usize,
     /// Where the control table stands before the load.
     pub expected: NextOffset,
     /// Where it stands afterwards.
@@ -134,7 +137,7 @@ impl UnexpectedAnswer {
 impl Load {
     /// The statements, in order, of the one request that this load is.
     pub fn statements(&self) -> Vec<String> {
-        let mut statements = vec!["BEGIN".to_owned(), self.lock()];
+        let mut statements = vec!["BEGIN".to_owned(), self.lock(), self.guard()];
         for load in &self.tables {
             statements.push(match load.table.kind() {
                 Kind::Upsert { key } => self.merge(load, key),
@@ -152,7 +155,7 @@ impl Load {
         &self,
         answers: &[Answer],
     ) -> Result<Vec<(Partition, Outcome)>, UnexpectedAnswer> {
-        let statements = self.tables.len() + 5;
+        let statements = self.tables.len() + 6;
         if answers.len() != statements {
             return Err(UnexpectedAnswer::Incomplete {
                 answers: answers.len(),
@@ -180,7 +183,7 @@ impl Load {
             .collect()
     }
 
-    fn files(&self) -> impl Iterator<Item = (&str, &StagedFile)> {
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &StagedFile)> {
         self.tables
             .iter()
             .flat_map(|load| load.files.iter().map(|file| (load.table.topic(), file)))
@@ -199,6 +202,23 @@ impl Load {
             "UPDATE {} SET loads = loads + 1 WHERE {}",
             self.control(),
             joined(mine, " OR ")
+        )
+    }
+
+    /// Fails, and the whole load with it, when a file does not hold the rows that were written: a file that has vanished would
+    /// else load as no rows, and `next_offset` would move over them. The divisor comes from the data, so that no planner can
+    /// find the division by zero before the files were read.
+    fn guard(&self) -> String {
+        let counts = self.files().map(|(_, file)| {
+            format!(
+                "SELECT COUNT(*) AS SEEN, {rows} AS WRITTEN FROM {file}",
+                rows = file.rows,
+                file = self.objects.file(&file.path),
+            )
+        });
+        format!(
+            "SELECT SUM(1 / IFF(SEEN = WRITTEN, 1, 0)) FROM ({}) f",
+            joined(counts, " UNION ALL ")
         )
     }
 

@@ -46,6 +46,7 @@ fn file(topic: &str, partition: i32, expected: i64, new: i64) -> StagedFile {
     StagedFile {
         partition,
         path: format!("{topic}/{partition}/{expected}-{}.parquet", new - 1),
+        rows: 3,
         expected: NextOffset::at(expected),
         new: NextOffset::at(new),
         fence: Fence::new(7),
@@ -83,6 +84,13 @@ fn a_load_is_one_transaction_of_this_text() {
          (topic = 'customer_daily_metrics' AND partition_id = 0 AND fence = 7) OR \
          (topic = 'customer_daily_metrics' AND partition_id = 1 AND fence = 7) OR \
          (topic = 'clean_events' AND partition_id = 0 AND fence = 7)",
+        "SELECT SUM(1 / IFF(SEEN = WRITTEN, 1, 0)) FROM (\
+         SELECT COUNT(*) AS SEEN, 3 AS WRITTEN FROM '@KAFKA_STREAMING_STAGE/customer_daily_metrics/0/0-41.parquet' \
+         (FILE_FORMAT => 'SLUICEBOX_PARQUET') UNION ALL \
+         SELECT COUNT(*) AS SEEN, 3 AS WRITTEN FROM '@KAFKA_STREAMING_STAGE/customer_daily_metrics/1/5-8.parquet' \
+         (FILE_FORMAT => 'SLUICEBOX_PARQUET') UNION ALL \
+         SELECT COUNT(*) AS SEEN, 3 AS WRITTEN FROM '@KAFKA_STREAMING_STAGE/clean_events/0/10-42.parquet' \
+         (FILE_FORMAT => 'SLUICEBOX_PARQUET')) f",
         "MERGE INTO CUSTOMER_DAILY_METRICS t USING (SELECT s.* FROM (\
          SELECT $1:customer_id::VARCHAR AS CUSTOMER_ID, $1:event_date::DATE AS EVENT_DATE, \
          $1:page_views::NUMBER(19,0) AS PAGE_VIEWS, $1:total_revenue::NUMBER(28,2) AS TOTAL_REVENUE, \
@@ -144,7 +152,7 @@ fn names_that_need_quotes_get_them_everywhere() {
     let mut load = load();
     load.objects.stage = "my stage".to_owned();
     load.objects.file_format = "it's".to_owned();
-    let insert = &load.statements()[3];
+    let insert = &load.statements()[4];
     assert!(
         insert.contains(
             "FROM '@\"my stage\"/clean_events/0/10-42.parquet' (FILE_FORMAT => '\"it''s\"')"
@@ -168,6 +176,7 @@ fn answers(advanced: &str, control: &[[&str; 4]]) -> Vec<Answer> {
     vec![
         done(),
         done(),
+        answer(vec![vec!["3"]]),
         done(),
         done(),
         answer(vec![vec![advanced, "0"]]),
@@ -236,8 +245,8 @@ fn a_missing_result_is_an_error() {
     assert_eq!(
         error,
         UnexpectedAnswer::Incomplete {
-            answers: 6,
-            statements: 7
+            answers: 7,
+            statements: 8
         }
     );
 }

@@ -26,15 +26,19 @@ pub mod control;
 mod error;
 pub mod files;
 mod flush;
+mod lag;
 mod literal;
 pub mod load;
+mod loader;
 pub mod position;
 pub mod run;
 pub mod stage;
 pub mod table;
+mod trouble;
 
 pub use error::SinkError;
-pub use flush::{Flushed, Limits, Sink};
+pub use flush::{Flushed, Limits, Settled, Sink};
+pub use loader::{Claim, Loaded, Loader, Pending};
 
 #[cfg(test)]
 mod tests;

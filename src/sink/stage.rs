@@ -155,9 +155,10 @@ impl Stage {
 
     /// Writes several files. After an error some may be there and some not; writing all again is right.
     pub async fn put_all(&self, files: &[(String, Bytes)]) -> Result<(), StageError> {
-        let writes = files
-            .iter()
-            .map(|(path, bytes)| self.put(path, bytes.clone()));
+        let mut writes = Vec::with_capacity(files.len());
+        for (path, bytes) in files {
+            writes.push(self.put(path, bytes.clone()));
+        }
         stream::iter(writes)
             .buffer_unordered(AT_ONCE)
             .try_collect()
@@ -167,15 +168,19 @@ impl Stage {
     /// Removes files that are loaded, as far as that works soon: a file that stays does no harm.
     pub async fn remove_all(&self, paths: &[String]) {
         let locations: Vec<_> = paths.iter().map(|path| Ok(self.location(path))).collect();
-        let removals = self
-            .store
-            .delete_stream(stream::iter(locations).boxed())
-            .filter_map(async |removed| {
-                removed
-                    .err()
-                    .filter(|error| !matches!(error, object_store::Error::NotFound { .. }))
-            });
-        match tokio::time::timeout(MOST_CLEANING, removals.collect::<Vec<_>>()).await {
+        let mut removals = self.store.delete_stream(stream::iter(locations).boxed());
+        let cleaning = async {
+            let mut errors = Vec::new();
+            while let Some(removed) = removals.next().await {
+                errors.extend(
+                    removed
+                        .err()
+                        .filter(|error| !matches!(error, object_store::Error::NotFound { .. })),
+                );
+            }
+            errors
+        };
+        match tokio::time::timeout(MOST_CLEANING, cleaning).await {
             Ok(errors) => {
                 if let Some(error) = errors.first() {
                     warn!(files = errors.len(), %error, "loaded files stay on the stage");

@@ -139,6 +139,13 @@ impl Client {
         client
     }
 
+    /// The same client, for a caller that tries again itself: every call is tried once.
+    pub fn without_retries(&self) -> Self {
+        let mut client = self.clone();
+        client.retry_for = Duration::ZERO;
+        client
+    }
+
     /// Runs one statement and reads its whole answer.
     pub async fn execute(&self, sql: &str) -> Result<Answer, Error> {
         self.execute_with(sql, &[]).await

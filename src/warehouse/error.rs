@@ -105,8 +105,37 @@ impl Error {
         }
     }
 
+    /// Whether a statement was ended, or not ended in time, because of others: it waited too long for a lock, was the victim of a
+    /// deadlock, or reached its time limit. Run anew, it may work.
+    pub fn was_interrupted(&self) -> bool {
+        match self {
+            Self::StillRunning { .. } => true,
+            // The words are in the message whatever the code is; nobody has recorded all of the codes.
+            Self::Rejected { code, message, .. } => {
+                matches!(code.as_str(), "000625" | "000630")
+                    || [
+                        "waiters for this lock",
+                        "lock on table",
+                        "has locked table",
+                        "deadlock",
+                    ]
+                    .iter()
+                    .any(|words| message.contains(words))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a statement divided by zero, or did not find a staged file: how a load notices that its files are not there.
+    pub fn says_rows_are_missing(&self) -> bool {
+        let Self::Rejected { code, message, .. } = self else {
+            return false;
+        };
+        matches!(child_code(message).unwrap_or(code), "100051" | "091016")
+    }
+
     /// How long the server asks to wait.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             _ => None,
@@ -160,9 +189,13 @@ fn child_code(message: &str) -> Option<&'static str> {
     if message.contains("Insufficient privileges") {
         return Some("003001");
     }
-    message
-        .contains("does not exist or not authorized")
-        .then_some("002003")
+    if message.contains("does not exist or not authorized") {
+        return Some("002003");
+    }
+    if message.contains("Division by zero") {
+        return Some("100051");
+    }
+    message.contains("was not found").then_some("091016")
 }
 
 /// The remedy for a code of the SQL API.

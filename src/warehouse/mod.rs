@@ -17,6 +17,7 @@ pub use answer::{Answer, ColumnKind, ColumnMeta, Row};
 pub use client::Client;
 pub use config::{Config, is_identifier};
 pub use error::{Error, Identity};
+pub(crate) use retry::Backoff;
 pub use statement::{Binding, RequestId};
 pub use types::{WarehouseType, holds};
 

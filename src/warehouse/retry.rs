@@ -11,14 +11,14 @@ use super::Error;
 /// Delays that double from `first` to `longest`, each between half of that and all of it, so that clients that failed
 /// together do not come back together.
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
-pub(super) struct Backoff<R> {
+pub(crate) struct Backoff<R> {
     next: Duration,
     longest: Duration,
     random: R,
 }
 
 impl<R: Rng> Backoff<R> {
-    pub(super) fn new(first: Duration, longest: Duration, random: R) -> Self {
+    pub(crate) fn new(first: Duration, longest: Duration, random: R) -> Self {
         Self {
             next: first,
             longest,

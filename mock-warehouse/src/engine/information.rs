@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, Decimal128Array, RecordBatch, StringArray},
+    array::{ArrayRef, Decimal128Array, RecordBatch, StringArray, TimestampMillisecondArray},
     datatypes::Schema,
 };
 
@@ -18,10 +18,11 @@ use super::{
 /// The schema's name, in every database.
 pub(crate) const SCHEMA: &str = "INFORMATION_SCHEMA";
 
-/// A row's values: text, or a number.
+/// A row's values: text, a number, or a moment in milliseconds since 1970.
 enum Value {
     Text(Option<String>),
     Number(Option<i128>),
+    Moment(i64),
 }
 
 /// The rows of `DATABASE.INFORMATION_SCHEMA.<table>`, if there is such a table.
@@ -45,6 +46,7 @@ pub(crate) fn source(
                 "TABLE_OWNER",
                 "TABLE_TYPE",
                 "ROW_COUNT",
+                "CREATED",
                 "COMMENT",
             ],
             seen.map(|(key, object)| {
@@ -57,6 +59,7 @@ pub(crate) fn source(
                     text(&object.owner),
                     text(kind),
                     Value::Number(rows),
+                    Value::Moment(object.created),
                     text(&object.comment),
                 ]);
                 row
@@ -133,7 +136,7 @@ fn described(key: &Key, position: usize, column: &Column) -> Vec<Value> {
     row
 }
 
-/// Columns are numbers where a row has a number; without rows all are text.
+/// Columns are of the kind of their first values; without rows all are text.
 fn built(names: &[&str], rows: Vec<Vec<Value>>) -> Result<Source, SqlError> {
     let count = rows.len();
     let mut columns: Vec<Vec<Value>> = names.iter().map(|_| Vec::with_capacity(count)).collect();
@@ -144,41 +147,9 @@ fn built(names: &[&str], rows: Vec<Vec<Value>>) -> Result<Source, SqlError> {
     }
     let (mut fields, mut arrays): (Vec<_>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for (name, values) in names.iter().zip(columns) {
-        let numeric = values.iter().any(|value| matches!(value, Value::Number(_)));
-        let sql_type = if numeric {
-            SqlType::Number {
-                precision: 38,
-                scale: 0,
-            }
-        } else {
-            SqlType::Varchar { length: 16_777_216 }
-        };
+        let (sql_type, array) = column(values)?;
         fields.push(sql_type.field(name, true));
-        arrays.push(if numeric {
-            let numbers: Decimal128Array = values
-                .into_iter()
-                .map(|value| {
-                    if let Value::Number(number) = value {
-                        number
-                    } else {
-                        None
-                    }
-                })
-                .collect();
-            Arc::new(numbers.with_precision_and_scale(38, 0)?)
-        } else {
-            let texts: StringArray = values
-                .into_iter()
-                .map(|value| {
-                    if let Value::Text(text) = value {
-                        text
-                    } else {
-                        None
-                    }
-                })
-                .collect();
-            Arc::new(texts)
-        });
+        arrays.push(array);
     }
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
@@ -187,4 +158,36 @@ fn built(names: &[&str], rows: Vec<Vec<Value>>) -> Result<Source, SqlError> {
         schema,
         batches: vec![batch],
     })
+}
+
+fn column(values: Vec<Value>) -> Result<(SqlType, ArrayRef), SqlError> {
+    if values.iter().any(|value| matches!(value, Value::Number(_))) {
+        let numbers = values.into_iter().map(|value| match value {
+            Value::Number(number) => number,
+            _ => None,
+        });
+        let numbers: Decimal128Array = numbers.collect();
+        let sql_type = SqlType::Number {
+            precision: 38,
+            scale: 0,
+        };
+        return Ok((sql_type, Arc::new(numbers.with_precision_and_scale(38, 0)?)));
+    }
+    if values.iter().any(|value| matches!(value, Value::Moment(_))) {
+        let moments = values.into_iter().map(|value| match value {
+            Value::Moment(milliseconds) => Some(milliseconds),
+            _ => None,
+        });
+        let moments: TimestampMillisecondArray = moments.collect();
+        let sql_type = SqlType::TimestampLtz { scale: 3 };
+        let moments: ArrayRef = Arc::new(moments.with_timezone("UTC"));
+        let moments = arrow::compute::cast(&moments, sql_type.field("", true).data_type())?;
+        return Ok((sql_type, moments));
+    }
+    let texts = values.into_iter().map(|value| match value {
+        Value::Text(text) => text,
+        _ => None,
+    });
+    let texts: StringArray = texts.collect();
+    Ok((SqlType::Varchar { length: 16_777_216 }, Arc::new(texts)))
 }

@@ -1,0 +1,222 @@
+//! Trouble at the warehouse: when it began, when to try again, and who has been told. One line at its beginning and one when it
+//! is over, however often is tried in between.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use metrics::gauge;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tracing::{debug, info, warn};
+
+use super::SinkError;
+use crate::warehouse::Backoff;
+
+/// First and longest wait between two tries.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Trouble that is over sooner is not worth anybody's attention.
+const TELL_AFTER: Duration = Duration::from_secs(10);
+
+/// A call that has not ended by then counts as trouble: an answer that never comes is told as soon as one that says no.
+const SLOW_AFTER: Duration = Duration::from_secs(20);
+
+/// What there is to tell.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Trouble has lasted for so long that somebody should know.
+    Trouble(String),
+    /// What was told is over.
+    Over,
+}
+
+/// The trouble that there is, if there is any.
+pub(super) struct Trouble {
+    since: Option<(Instant, SystemTime)>,
+    what: String,
+    told: bool,
+    waits: Backoff<StdRng>,
+    next_try: Instant,
+}
+
+impl Trouble {
+    pub(super) fn none() -> Self {
+        Self {
+            since: None,
+            what: String::new(),
+            told: false,
+            waits: Backoff::new(FIRST_WAIT, LONGEST_WAIT, StdRng::from_os_rng()),
+            next_try: Instant::now(),
+        }
+    }
+
+    /// Whether it is time for the next try.
+    pub(super) fn may_try(&self, now: Instant) -> bool {
+        now >= self.next_try
+    }
+
+    /// Whether there is trouble.
+    pub(super) fn is_there(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// A try has failed that may work later.
+    pub(super) fn failed(&mut self, error: &SinkError, now: Instant) {
+        self.begin(now);
+        self.what = described(error);
+        let wait = self.waits.next().unwrap_or(LONGEST_WAIT);
+        let wait = wait
+            .max(error.retry_after().unwrap_or_default())
+            .min(LONGEST_WAIT);
+        self.next_try = now + wait;
+        debug!(
+            error = self.what,
+            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "warehouse call failed"
+        );
+    }
+
+    /// A try runs that began at `start`.
+    pub(super) fn running(&mut self, start: Instant, now: Instant) {
+        if self.since.is_none() && now.saturating_duration_since(start) >= SLOW_AFTER {
+            self.begin(start);
+            self.what = "the warehouse has not answered yet".to_owned();
+        }
+    }
+
+    fn begin(&mut self, at: Instant) {
+        let ago = at.elapsed();
+        self.since.get_or_insert_with(|| {
+            (
+                at,
+                SystemTime::now()
+                    .checked_sub(ago)
+                    .unwrap_or(SystemTime::UNIX_EPOCH),
+            )
+        });
+    }
+
+    /// A try has worked.
+    pub(super) fn worked(&mut self, now: Instant) -> Option<News> {
+        let told = self.told;
+        if let Some((since, _)) = self.since.filter(|_| told) {
+            let lasted = now.saturating_duration_since(since);
+            info!(seconds = lasted.as_secs(), "the warehouse takes rows again");
+        }
+        *self = Self::none();
+        told.then_some(News::Over)
+    }
+
+    /// Keeps the gauge, and says once what is worth saying.
+    pub(super) fn news(&mut self, now: Instant) -> Option<News> {
+        let lasts = self
+            .since
+            .map(|(since, _)| now.saturating_duration_since(since));
+        gauge!("sluicebox_sink_delayed_seconds").set(lasts.unwrap_or_default().as_secs_f64());
+        let (_, began) = self.since?;
+        if self.told || lasts? < TELL_AFTER {
+            return None;
+        }
+        self.told = true;
+        let since = humantime::format_rfc3339_seconds(began);
+        warn!(error = self.what, %since, "rows wait, the warehouse does not take them; trying on");
+        Some(News::Trouble(format!(
+            "no load since {since}: {}",
+            self.what
+        )))
+    }
+}
+
+/// The error with what caused it, on one line.
+fn described(error: &SinkError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        let said = next.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::warehouse::Error;
+
+    fn unavailable() -> SinkError {
+        SinkError::Warehouse {
+            call: "the load",
+            source: Error::Unavailable {
+                call: "submitting a statement",
+                reason: "no reply".to_owned(),
+                retry_after: None,
+                source: None,
+            },
+        }
+    }
+
+    #[test]
+    fn trouble_is_told_once_and_its_end_once() {
+        let mut trouble = Trouble::none();
+        let start = Instant::now();
+        let mut told = Vec::new();
+        for second in 0..60 {
+            let now = start + Duration::from_secs(second);
+            trouble.failed(&unavailable(), now);
+            told.extend(trouble.news(now).map(|news| (second, news)));
+        }
+        let [(10, News::Trouble(what))] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        assert!(
+            what.contains("the load failed: warehouse unavailable while"),
+            "{what}"
+        );
+        assert_eq!(trouble.worked(start), Some(News::Over));
+        assert_eq!((trouble.worked(start), trouble.news(start)), (None, None));
+    }
+
+    #[test]
+    fn a_passing_failure_is_not_told() {
+        let mut trouble = Trouble::none();
+        let start = Instant::now();
+        trouble.failed(&unavailable(), start);
+        assert_eq!(trouble.news(start + Duration::from_secs(9)), None);
+        assert_eq!(trouble.worked(start), None);
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_is_trouble_from_its_beginning() {
+        let mut trouble = Trouble::none();
+        let start = Instant::now();
+        let later = start + Duration::from_secs(19);
+        trouble.running(start, later);
+        assert_eq!(trouble.news(later), None);
+        let later = start + Duration::from_secs(20);
+        trouble.running(start, later);
+        assert!(matches!(trouble.news(later), Some(News::Trouble(_))));
+    }
+
+    #[test]
+    fn tries_come_less_and_less_often_but_at_least_every_half_minute() {
+        let mut trouble = Trouble::none();
+        let mut now = Instant::now();
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            trouble.failed(&unavailable(), now);
+            waits.push(trouble.next_try - now);
+            assert!(!trouble.may_try(now));
+            now = trouble.next_try;
+            assert!(trouble.may_try(now));
+        }
+        assert!(waits[0] <= FIRST_WAIT, "{waits:?}");
+        assert!(
+            waits[11] >= LONGEST_WAIT / 2 && waits.iter().all(|wait| *wait <= LONGEST_WAIT),
+            "{waits:?}"
+        );
+    }
+}

@@ -138,7 +138,7 @@ impl GroupConsumer {
             ("enable.auto.offset.store", "false"),
             ("isolation.level", "read_committed"),
             ("auto.offset.reset", "error"),
-            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("partition.assignment.strategy", kafka.assignor()),
             ("fetch.wait.max.ms", "50"),
             ("fetch.error.backoff.ms", "50"),
             ("queued.min.messages", "200000"),

@@ -19,6 +19,7 @@ mod positions;
 mod restarts;
 mod restore;
 mod service;
+mod snapshots;
 mod support;
 mod topic_identity;
 mod warehouse_refusals;

@@ -35,6 +35,7 @@ const HURRY: &[&str] = &[
     "gold.threads=2",
     "clean.batch_events=200",
     "gold.batch_events=200",
+    "gold.snapshot_interval=2s",
     "sink.flush_interval=300ms",
 ];
 

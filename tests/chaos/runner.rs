@@ -56,6 +56,7 @@ impl Run {
     pub(crate) fn die_at(&mut self, points: &[&str]) {
         for points in points.chunks(self.arena.members.len()) {
             for (at, point) in points.iter().enumerate() {
+                self.kills += 1;
                 self.arena.members[at].process.kill();
                 self.arena.revive(at, Some(&format!("{point}=abort")));
             }
@@ -84,7 +85,8 @@ impl Run {
                 took.as_secs_f64()
             );
         }
-        *self.acts.entry("crash point".to_owned()).or_default() += self.kills;
+        let met = u32::try_from(points.len()).expect("there are few points");
+        *self.acts.entry("crash point".to_owned()).or_default() += met;
     }
 
     /// Carries out the steps of the plan while `more` says so.

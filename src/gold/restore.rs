@@ -131,6 +131,7 @@ impl Restore {
             topic: definition.name().to_owned(),
             number: partition,
         };
+        let started = Instant::now();
         let extent = self.reader.extent(&at)?;
         let copy = self.snapshots.load(definition, topic, partition, extent);
         let copy = copy.unwrap_or_else(|reason| {
@@ -146,7 +147,6 @@ impl Restore {
             .iter()
             .map(|at| query.columns()[*at].clone())
             .collect();
-        let now = Instant::now();
         Ok(Progress {
             table,
             at,
@@ -158,8 +158,8 @@ impl Restore {
             reads: position < extent.end,
             position,
             records: 0,
-            started: now,
-            said: now,
+            started,
+            said: started,
         })
     }
 

@@ -19,6 +19,7 @@ mod positions;
 mod restarts;
 mod restore;
 mod service;
+mod sinks;
 mod support;
 mod topic_identity;
 mod warehouse_refusals;

@@ -41,4 +41,6 @@ pub use flush::{Flushed, Limits, Settled, Sink};
 pub use loader::{Claim, Loaded, Loader, Pending};
 
 #[cfg(test)]
+mod interleaving_tests;
+#[cfg(test)]
 mod tests;

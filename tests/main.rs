@@ -20,6 +20,7 @@ mod restarts;
 mod restore;
 mod service;
 mod sinks;
+mod snapshots;
 mod support;
 mod topic_identity;
 mod warehouse_refusals;

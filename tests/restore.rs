@@ -46,7 +46,7 @@ fn clean_events(books: &Books) -> Vec<CleanEvent> {
 }
 
 /// Waits until everything in the raw topic is counted, then compares.
-fn assert_counted(books: &Books, service: &mut Running) {
+pub(crate) fn assert_counted(books: &Books, service: &mut Running) {
     let clean = clean_events(books);
     service.wait_for("all clean events in gold", LIMIT, |_| {
         books.counted_in_topic() == clean.len()
@@ -55,7 +55,7 @@ fn assert_counted(books: &Books, service: &mut Running) {
 }
 
 /// Makes the gold topic anew, with the first records in it, and the others in a transaction that is still open.
-fn rebuild(topic: &str, committed: &[Record], open: &[Record]) -> BaseProducer {
+pub(crate) fn rebuild(topic: &str, committed: &[Record], open: &[Record]) -> BaseProducer {
     let kafka = Kafka::shared();
     let admin: AdminClient<DefaultClientContext> = kafka.client().create().unwrap();
     let deleted = block_on(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();

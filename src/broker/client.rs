@@ -77,6 +77,20 @@ impl Kafka {
         self.config.membership
     }
 
+    /// How the members of a group share the partitions.
+    ///
+    /// Cooperative rebalances come in two rounds: what one member is to give up goes to another only in the second, which it asks
+    /// for once it has given it up. When a static member is killed between the two and comes back, the broker hands it the
+    /// assignment of the first round without a rebalance (Kafka 4.1); it has nothing to give up, nobody asks for the second
+    /// round, and the partitions stay with nobody. So static members rebalance in one round. They do so only when a member is
+    /// added or removed, not when one restarts.
+    pub(super) fn assignor(&self) -> &'static str {
+        match self.config.membership {
+            Membership::Static => "range",
+            Membership::Dynamic => "cooperative-sticky",
+        }
+    }
+
     pub(super) fn session_timeout(&self) -> Duration {
         self.config.session_timeout
     }

@@ -121,7 +121,7 @@ pub struct GroupConsumer {
     pub(super) group: String,
     pub(super) topic: String,
     pub(super) outputs: Vec<String>,
-    identity: Identity,
+    pub(super) identity: Identity,
     look_back: i64,
 }
 
@@ -138,7 +138,7 @@ impl GroupConsumer {
             ("enable.auto.offset.store", "false"),
             ("isolation.level", "read_committed"),
             ("auto.offset.reset", "error"),
-            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("partition.assignment.strategy", kafka.assignor()),
             ("fetch.wait.max.ms", "50"),
             ("fetch.error.backoff.ms", "50"),
             ("queued.min.messages", "200000"),
@@ -298,6 +298,11 @@ impl GroupConsumer {
     /// Where partitions end, open transactions included: every few seconds once, otherwise nothing.
     pub fn ends(&self) -> Vec<(i32, i64)> {
         self.consumer.context().take_ends()
+    }
+
+    /// Whether the group remembers this member when it ends.
+    pub fn is_static(&self) -> bool {
+        self.kafka.membership() == Membership::Static
     }
 
     /// What a transaction needs to know about this member (KIP-447).

@@ -53,6 +53,15 @@ pub enum BrokerError {
         /// What librdkafka said.
         source: KafkaError,
     },
+    /// Partitions that nobody has and nobody is going to get: whoever finds them joins under another name, which makes the
+    /// group share all of them out again.
+    #[error("nobody has partitions {partitions:?} of {topic}")]
+    Orphans {
+        /// The topic.
+        topic: String,
+        /// Its partitions that no member has.
+        partitions: Vec<i32>,
+    },
     /// The committed position does not say any more what was read. To go on would lose or double records.
     #[error("{what}")]
     PositionLost {
@@ -95,6 +104,9 @@ impl BrokerError {
             Self::Lost { .. } => {
                 "the work goes on by itself where the last transaction ended, and nothing was written twice; if this repeats, either the broker is slow to answer, or two processes share a state folder or a group member's name".to_owned()
             }
+            Self::Orphans { .. } => {
+                "the group shares its partitions out again by itself; until the session time-out is over they wait".to_owned()
+            }
             Self::PositionLost { .. } => RESET.to_owned(),
             Self::Fatal { source, .. } => match source.rdkafka_error_code() {
                 Some(
@@ -126,7 +138,7 @@ impl BrokerError {
                 Some(code) if is_for_people(code) => Remedy::GiveUp,
                 _ => Remedy::Rejoin,
             },
-            Self::Lost { .. } => Remedy::Rejoin,
+            Self::Lost { .. } | Self::Orphans { .. } => Remedy::Rejoin,
             Self::Aborted { .. } => Remedy::Again,
             Self::MissingTopic { .. }
             | Self::Setting { .. }

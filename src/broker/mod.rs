@@ -6,6 +6,7 @@ mod changelog;
 mod client;
 mod consumer;
 mod error;
+mod group;
 mod guard;
 mod identity;
 pub mod load;

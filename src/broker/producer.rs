@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext};
 
 use super::client::Kafka;
 use super::consumer::GroupConsumer;
 use super::error::{BrokerError, Remedy, Said, Step, is_stale_generation, remedy};
-use super::position::NextOffset;
+use super::position::{NextOffset, Partition};
 use crate::crash;
 
 /// A dead producer's transaction blocks the readers of its partitions until it times out, so early.
@@ -109,10 +109,35 @@ impl std::fmt::Debug for GroupConsumer {
     }
 }
 
-/// Collects the deliveries that failed.
+/// Set in the tag of a record that was sent to a partition of the sender's choice: how far such partitions have come is kept.
+const CHOSEN: usize = 1 << (usize::BITS - 1);
+
+/// Collects the deliveries that failed, and how far partitions of the sender's choice have come.
 #[derive(Default)]
 struct Deliveries {
     failed: Mutex<Vec<(usize, KafkaError)>>,
+    delivered: Mutex<Vec<(Partition, NextOffset)>>,
+}
+
+impl Deliveries {
+    fn note(&self, topic: &str, number: i32, offset: i64) {
+        let mut delivered = self
+            .delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let next = NextOffset::after(offset);
+        // Few partitions, and records come in runs of one.
+        let known = delivered
+            .iter_mut()
+            .rfind(|(at, _)| at.number == number && at.topic == topic);
+        match known {
+            Some((_, reached)) => *reached = next.max(*reached),
+            None => {
+                let topic = topic.to_owned();
+                delivered.push((Partition { topic, number }, next));
+            }
+        }
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -125,11 +150,16 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
-        if let Err((error, _)) = result {
-            self.failed
+        match result {
+            Ok(message) if tag & CHOSEN != 0 => {
+                self.note(message.topic(), message.partition(), message.offset());
+            }
+            Ok(_) => {}
+            Err((error, _)) => self
+                .failed
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push((tag, error.clone()));
+                .push((tag & !CHOSEN, error.clone())),
         }
     }
 }
@@ -184,6 +214,7 @@ impl TransactionalProducer {
     /// When the producer is of no use any more.
     pub fn begin(&self) -> Result<(), BrokerError> {
         self.lock_failed().clear();
+        self.delivered();
         crash::point(self.job, "begin.before");
         self.producer
             .begin_transaction()
@@ -197,8 +228,9 @@ impl TransactionalProducer {
     /// # Errors
     /// [`BrokerError::TooLarge`] when it is larger than the client may send; otherwise the transaction has to be aborted.
     pub fn send(&self, outgoing: Outgoing<'_>) -> Result<(), BrokerError> {
+        let chosen = outgoing.partition.map_or(0, |_| CHOSEN);
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(outgoing.topic, outgoing.tag)
+            BaseRecord::with_opaque_to(outgoing.topic, outgoing.tag | chosen)
                 .timestamp(outgoing.timestamp_ms);
         record.partition = outgoing.partition;
         record.key = outgoing.key;
@@ -261,6 +293,13 @@ impl TransactionalProducer {
         .map_err(|source| BrokerError::in_transaction(Step::Commit, source))?;
         crash::point(self.job, "commit.after");
         Ok(())
+    }
+
+    /// Where the records of the transaction ended, in each partition that the sender chose; to be asked once, after the commit.
+    /// An offset that the broker did not tell is left out, so this may be too low, but never too high.
+    pub fn delivered(&self) -> Vec<(Partition, NextOffset)> {
+        let delivered = &self.producer.context().delivered;
+        std::mem::take(&mut *delivered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until everything that was sent has been delivered.

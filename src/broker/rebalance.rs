@@ -1,6 +1,7 @@
 //! What a consumer group does to a member: librdkafka's callbacks, kept until the loop of the job asks for them.
 //!
-//! Rebalances are cooperative (KIP-429): a member keeps what it keeps, and is told of what it is given and what is taken away.
+//! Rebalances of dynamic members are cooperative (KIP-429): a member keeps what it keeps, and is told of what it is given and what
+//! is taken away. Those of static members are eager, see [`super::client::Kafka::assignor`].
 //! The callback itself asks no broker anything, so that it cannot wait: where reading begins is found out by the loop, and until
 //! it has answered, librdkafka waits.
 
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -57,13 +58,16 @@ impl Rebalances {
         std::mem::take(&mut *lock(&self.ends))
     }
 
-    /// Adds partitions to those that are read; with none it is an answer too.
+    /// Has partitions read, in a cooperative rebalance in addition to those that are; with none it is an answer too.
     pub(super) fn answer(
         &self,
         consumer: &BaseConsumer<Self>,
         starts: &TopicPartitionList,
     ) -> Result<(), KafkaError> {
-        consumer.incremental_assign(starts)?;
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(starts)?,
+            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(starts)?,
+        }
         self.unanswered.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -127,7 +131,11 @@ impl ConsumerContext for Rebalances {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 self.push(Change::Revoked(numbers));
                 // No transaction is open while polling, so there is nothing to commit first.
-                if let Err(error) = consumer.incremental_unassign(partitions) {
+                let given_up = match consumer.rebalance_protocol() {
+                    RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+                    RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+                };
+                if let Err(error) = given_up {
                     self.push(Change::Failed(error));
                 }
             }

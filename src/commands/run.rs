@@ -187,6 +187,8 @@ impl Work {
             rejected: self.config.topics.rejected.clone(),
             group: self.group(Job::Gold),
             keep: self.config.gold.keep.clone(),
+            snapshots: self.slot.path().join("gold"),
+            snapshot_interval: self.config.gold.snapshot_interval,
             batch_events: self.config.gold.batch_events,
             batch_interval: self.config.gold.batch_interval,
         };

@@ -175,6 +175,12 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
         "1ms to 30s",
     )?;
 
+    check.duration(
+        "gold.snapshot_interval",
+        config.gold.snapshot_interval,
+        (Duration::from_millis(100), DAY / 4),
+        "100ms to 6h",
+    )?;
     for (table, keep) in &config.gold.keep {
         let range = (Duration::from_secs(1), 3650 * DAY);
         check.duration(

@@ -124,6 +124,9 @@ pub struct GoldSection {
     /// Longest time a record waits in a batch, `"1ms"` to `"30s"`. Bounds the delay that users see.
     #[serde(with = "humantime_serde")]
     pub batch_interval: Duration,
+    /// Longest time between two local copies of a state that changes, `"100ms"` to `"6h"`. Bounds what a restart reads.
+    #[serde(with = "humantime_serde")]
+    pub snapshot_interval: Duration,
     /// How long a table keeps its keys, by the table's name: `"40d"`, or `"40d by event_date"` where the GROUP BY has several
     /// times, 1s to 10 years. An event that is older is refused as `too_late`. A table that is not named keeps its keys for ever.
     pub keep: BTreeMap<String, Keep>,
@@ -135,6 +138,7 @@ impl Default for GoldSection {
             threads: 1,
             batch_events: 50_000,
             batch_interval: Duration::from_millis(100),
+            snapshot_interval: Duration::from_secs(300),
             keep: BTreeMap::new(),
         }
     }

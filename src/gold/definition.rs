@@ -82,6 +82,11 @@ impl Definition {
         &self.pipeline.gold[self.at].query
     }
 
+    /// What it keeps; None: everything.
+    pub(crate) fn horizon(&self) -> Option<Horizon> {
+        self.horizon
+    }
+
     /// A state without any key.
     pub(crate) fn empty_state(&self) -> Result<State, DataFusionError> {
         Ok(State::new(self.query())?.keeping(self.horizon))

@@ -3,6 +3,8 @@
 //! A gold topic is the output and the changelog: a record's value is the row, its header the mergeable state. Rows, states
 //! and input positions are one transaction, so what is restored from the topic is what the positions say was counted.
 //!
+//! A local copy of each state is written now and then, see [`snapshot`]; restart = copy + the end of the topic.
+//!
 //! | died after | what happens next |
 //! |---|---|
 //! | reading, before the commit | the transaction is aborted; state is restored without it; the records are read again |
@@ -15,6 +17,9 @@ mod keep;
 mod keep_tests;
 mod restore;
 mod run;
+mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 mod state;
 mod table;
 #[cfg(test)]

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use metrics::gauge;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::definition::Definition;
+use super::snapshot::{Snapshots, Standing};
 use super::state::{BadState, State};
 use super::table::{STATE, Table};
 use crate::broker::{
@@ -41,7 +42,9 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Restores partitions of all gold tables.
 pub(crate) struct Restore {
-    tables: Vec<Arc<Definition>>,
+    /// With the identities of their topics.
+    tables: Vec<(Arc<Definition>, String)>,
+    snapshots: Snapshots,
     reader: ChangelogReader,
     under_way: Vec<Progress>,
     begun: BTreeSet<i32>,
@@ -56,6 +59,8 @@ struct Progress {
     at: Partition,
     committed: Option<NextOffset>,
     state: State,
+    /// Keys that came from the local copy.
+    copied: usize,
     keys: Decoder,
     extent: Extent,
     reads: bool,
@@ -70,12 +75,15 @@ impl Restore {
     ///
     /// # Errors
     /// A setting that is refused.
-    pub(crate) fn new(kafka: &Kafka, tables: &[Table]) -> Result<Self, BrokerError> {
+    pub(crate) fn new(
+        kafka: &Kafka,
+        tables: &[Table],
+        snapshots: &Snapshots,
+    ) -> Result<Self, BrokerError> {
+        let known = |table: &Table| (Arc::clone(table.definition()), table.topic().to_owned());
         Ok(Self {
-            tables: tables
-                .iter()
-                .map(|table| Arc::clone(table.definition()))
-                .collect(),
+            tables: tables.iter().map(known).collect(),
+            snapshots: snapshots.clone(),
             reader: ChangelogReader::connect(kafka)?,
             under_way: Vec::new(),
             begun: BTreeSet::new(),
@@ -103,7 +111,7 @@ impl Restore {
                 self.reader.add(&progress.at, progress.position)?;
             }
             progress.show_left();
-            info!(partition = %progress.at, from = %progress.position, end = %progress.extent.end, "restore begins");
+            info!(partition = %progress.at, copied = progress.copied, from = %progress.position, end = %progress.extent.end, "restore begins");
             self.under_way.push(progress);
         }
         self.begun.insert(partition);
@@ -117,31 +125,41 @@ impl Restore {
         partition: i32,
         committed: Option<NextOffset>,
     ) -> anyhow::Result<Progress> {
-        let definition = &self.tables[table];
+        let (definition, topic) = &self.tables[table];
         let query = definition.query();
         let at = Partition {
             topic: definition.name().to_owned(),
             number: partition,
         };
+        let started = Instant::now();
         let extent = self.reader.extent(&at)?;
+        let copy = self.snapshots.load(definition, topic, partition, extent);
+        let copy = copy.unwrap_or_else(|reason| {
+            warn!(partition = %at, %reason, "snapshot ignored, reading the whole topic");
+            None
+        });
+        let (state, position) = match copy {
+            Some(copy) => copy,
+            None => (definition.empty_state()?, extent.start),
+        };
         let key_columns: Vec<Column> = query
             .key()
             .iter()
             .map(|at| query.columns()[*at].clone())
             .collect();
-        let now = Instant::now();
         Ok(Progress {
             table,
             at,
             committed,
-            state: definition.empty_state()?,
+            copied: state.len(),
+            state,
             keys: Decoder::new(&key_columns),
             extent,
-            reads: extent.start < extent.end,
-            position: extent.start,
+            reads: position < extent.end,
+            position,
             records: 0,
-            started: now,
-            said: now,
+            started,
+            said: started,
         })
     }
 
@@ -243,8 +261,8 @@ impl Restore {
                 self.reader.remove(&progress.at)?;
             }
             let table = progress.table;
-            let (partition, state) = progress.restored()?;
-            tables[table].take_over(partition, state)?;
+            let (partition, state, standing) = progress.restored()?;
+            tables[table].take_over(partition, state, standing)?;
         }
         Ok(())
     }
@@ -324,7 +342,7 @@ impl Progress {
     }
 
     /// States without a committed position would be counted on top of once more.
-    fn restored(self) -> anyhow::Result<(i32, State)> {
+    fn restored(self) -> anyhow::Result<(i32, State, Standing)> {
         self.show_left();
         if self.committed.is_none() && self.state.len() > 0 {
             return Err(anyhow!(
@@ -334,6 +352,10 @@ impl Progress {
         }
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(partition = %self.at, records = self.records, keys = self.state.len(), bytes = self.state.bytes(), ms, "restored");
-        Ok((self.at.number, self.state))
+        let standing = Standing {
+            start: self.extent.start,
+            next: self.position,
+        };
+        Ok((self.at.number, self.state, standing))
     }
 }

@@ -2,6 +2,7 @@
 //! positions.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 use super::batch::CleanBatches;
 use super::keep::Keep;
 use super::restore::Restore;
+use super::snapshot::Snapshots;
 use super::table::{Merged, Table, positions};
 use crate::broker::{
     Admin, Assignment, BrokerError, Commit, Kafka, Outgoing, Record, TransactionalProducer,
@@ -26,6 +28,9 @@ use crate::worker::{self, Member, Seat, Session, Work};
 /// How often a transaction is tried again before the job gives up.
 const MOST_TRIES: u32 = 5;
 
+/// Longest time for copies of states when partitions go or the service stops, which it does within 10 s.
+const LONGEST_SAVE: Duration = Duration::from_secs(4);
+
 /// What the job needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -37,6 +42,10 @@ pub struct Config {
     pub group: String,
     /// How long the keys of a table are kept, by its name; one that is not named keeps them for ever.
     pub keep: BTreeMap<String, Keep>,
+    /// The folder of the local copies of states.
+    pub snapshots: PathBuf,
+    /// Between two copies of a state that changes.
+    pub snapshot_interval: Duration,
     /// Most events in a transaction.
     pub batch_events: usize,
     /// Longest wait of an event for its batch to fill.
@@ -71,10 +80,12 @@ pub fn run(
     let tables: Vec<Table> = (0..pipeline.gold.len())
         .map(|at| Table::new(pipeline, at, keep(at)))
         .collect::<anyhow::Result<_>>()?;
+    let snapshots = Snapshots::new(&config.snapshots, member.thread);
     let mut job = GoldJob {
         config,
         kafka,
-        restore: Restore::new(kafka, &tables)?,
+        restore: Restore::new(kafka, &tables, &snapshots)?,
+        snapshots,
         status,
         thread: member.thread,
         batches: CleanBatches::new(pipeline.clean.columns()),
@@ -89,6 +100,7 @@ struct GoldJob<'a> {
     status: &'a Status,
     thread: usize,
     restore: Restore,
+    snapshots: Snapshots,
     batches: CleanBatches,
     tables: Vec<Table>,
 }
@@ -111,8 +123,12 @@ impl Work for GoldJob<'_> {
             }
         }
         admin.require(&self.config.rejected)?;
+        for table in &mut self.tables {
+            let topic = admin.identity(table.name())?.to_string();
+            table.is_of(topic);
+        }
         // What an earlier session was about to restore is void.
-        self.restore = Restore::new(self.kafka, &self.tables)?;
+        self.restore = Restore::new(self.kafka, &self.tables, &self.snapshots)?;
         Ok(())
     }
 
@@ -124,8 +140,13 @@ impl Work for GoldJob<'_> {
     }
 
     fn revoked(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
+        let deadline = Instant::now() + LONGEST_SAVE;
         for table in &mut self.tables {
             for partition in partitions {
+                // Committed states only, so also of a place that was lost: what others wrote since is read on top.
+                if Instant::now() < deadline {
+                    table.save(&self.snapshots, *partition);
+                }
                 table.drop_state(*partition);
             }
         }
@@ -150,6 +171,13 @@ impl Work for GoldJob<'_> {
         )
         .with_context(|| format!("counting {}", place_of(records)))?;
         self.report(records.len(), &updates, started.elapsed());
+        // One at a time, so that events do not wait for all of them.
+        let interval = self.config.snapshot_interval;
+        for table in &mut self.tables {
+            if table.save_next(&self.snapshots, interval) {
+                break;
+            }
+        }
         Ok(())
     }
 }
@@ -233,9 +261,10 @@ fn commit_batch(
             error => return Err(error.into()),
         }
     }
+    let delivered = producer.delivered();
     for (table, changes) in tables.iter_mut().zip(&updates) {
         for change in changes {
-            table.apply(change)?;
+            table.apply(change, &delivered)?;
         }
     }
     Ok(updates)

@@ -241,7 +241,24 @@ impl State {
         Ok(())
     }
 
-    fn put(&mut self, key: &[u8], state: &[u8]) {
+    /// Every key with its state, in no order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let rows = self.rows.iter();
+        rows.map(|(key, state)| (key.as_ref(), state.as_ref()))
+    }
+
+    /// So many keys are about to come.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        self.rows.reserve(keys);
+    }
+
+    /// Event time of the partition, as it was kept elsewhere.
+    pub(crate) fn set_watermark(&mut self, watermark: Option<i64>) {
+        self.watermark = watermark;
+    }
+
+    /// Files a key's state, in place of the one before.
+    pub(crate) fn put(&mut self, key: &[u8], state: &[u8]) {
         if let Some(slot) = self.rows.get_mut(key) {
             self.bytes = self.bytes - slot.len() + state.len();
             if slot.len() == state.len() {

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
 use metrics::{counter, gauge};
+use tracing::{info, warn};
 
 use super::definition::Definition;
 use super::keep::Keep;
+use super::snapshot::{Snapshots, Standing};
 use super::state::{State, Update};
-use crate::broker::{Headers, NextOffset, Outgoing, TransactionalProducer};
+use crate::broker::{Headers, NextOffset, Outgoing, Partition, TransactionalProducer};
 use crate::rejected::Reason;
 use crate::sql::encode::Encoder;
 use crate::sql::{GoldQuery, Pipeline};
@@ -36,7 +38,18 @@ pub(crate) struct Table {
     definition: Arc<Definition>,
     keys: Encoder,
     rows: Encoder,
-    states: HashMap<i32, State>,
+    states: HashMap<i32, Held>,
+    /// The identity of its topic.
+    topic: String,
+}
+
+/// The state of one partition.
+struct Held {
+    state: State,
+    standing: Standing,
+    /// Whether there is more than in the local copy.
+    changed: bool,
+    saved: Instant,
 }
 
 impl Table {
@@ -62,7 +75,18 @@ impl Table {
             rows: Encoder::new(&Schema::new(fields))?,
             states: HashMap::new(),
             definition: Arc::new(definition),
+            topic: String::new(),
         })
+    }
+
+    /// Its topic is the one with this identity, from now on.
+    pub(crate) fn is_of(&mut self, topic: String) {
+        self.topic = topic;
+    }
+
+    /// The identity of its topic.
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
     }
 
     /// Its name, which is that of its topic.
@@ -77,8 +101,8 @@ impl Table {
 
     /// Keys and bytes of the states in all partitions.
     pub(crate) fn size(&self) -> (usize, usize) {
-        self.states.values().fold((0, 0), |(keys, bytes), state| {
-            (keys + state.len(), bytes + state.bytes())
+        self.states.values().fold((0, 0), |(keys, bytes), held| {
+            (keys + held.state.len(), bytes + held.state.bytes())
         })
     }
 
@@ -91,19 +115,71 @@ impl Table {
     ///
     /// # Errors
     /// As [`State::evict`].
-    pub(crate) fn take_over(&mut self, partition: i32, mut state: State) -> anyhow::Result<()> {
+    pub(crate) fn take_over(
+        &mut self,
+        partition: i32,
+        mut state: State,
+        standing: Standing,
+    ) -> anyhow::Result<()> {
         state.evict()?;
-        self.states.insert(partition, state);
+        let held = Held {
+            changed: state.len() > 0,
+            state,
+            standing,
+            saved: Instant::now(),
+        };
+        self.states.insert(partition, held);
         Ok(())
+    }
+
+    /// Writes a local copy of the first state that has changed and was not written for `interval`; whether there was one.
+    pub(crate) fn save_next(&mut self, snapshots: &Snapshots, interval: Duration) -> bool {
+        let due = |held: &Held| held.changed && held.saved.elapsed() >= interval;
+        let next = self.states.iter().find(|(_, held)| due(held));
+        let Some(partition) = next.map(|(partition, _)| *partition) else {
+            return false;
+        };
+        self.save(snapshots, partition);
+        true
+    }
+
+    /// Writes a local copy of a partition's state if it has changed. One that cannot be written costs time at the next start,
+    /// no more.
+    pub(crate) fn save(&mut self, snapshots: &Snapshots, partition: i32) {
+        let Some(held) = self.states.get_mut(&partition).filter(|held| held.changed) else {
+            return;
+        };
+        let started = Instant::now();
+        let table = self.definition.name();
+        let saved = snapshots.save(
+            &self.definition,
+            &self.topic,
+            partition,
+            &held.state,
+            held.standing,
+        );
+        match saved {
+            Ok(()) => {
+                let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let keys = held.state.len();
+                info!(table, partition, keys, next = %held.standing.next, ms, "snapshot written");
+            }
+            Err(error) => {
+                let hint = "the next start reads the whole topic; make room in state.folder";
+                warn!(table, partition, %error, hint, "snapshot not written");
+            }
+        }
+        held.saved = Instant::now();
+        held.changed = false;
     }
 
     /// What clean rows of one partition change. Rows that are not counted are told.
     pub(crate) fn merge(&self, partition: i32, clean: &RecordBatch) -> anyhow::Result<Merged> {
-        let state = self
+        let held = self
             .states
             .get(&partition)
             .ok_or_else(|| anyhow!("partition {partition} was not restored"))?;
-        let changed = self.definition.merge(state, clean)?;
+        let changed = self.definition.merge(&held.state, clean)?;
         Ok(Merged {
             partition,
             update: changed.update,
@@ -112,17 +188,29 @@ impl Table {
         })
     }
 
-    /// The update's transaction is committed.
+    /// The update's transaction is committed; its records ended at `delivered` in the table's topics, among others.
     ///
     /// # Errors
     /// As [`State::apply`].
-    pub(crate) fn apply(&mut self, merged: &Merged) -> anyhow::Result<()> {
-        let Some(state) = self.states.get_mut(&merged.partition) else {
+    pub(crate) fn apply(
+        &mut self,
+        merged: &Merged,
+        delivered: &[(Partition, NextOffset)],
+    ) -> anyhow::Result<()> {
+        let table = self.definition.name();
+        let Some(held) = self.states.get_mut(&merged.partition) else {
             return Ok(());
         };
+        let state = &mut held.state;
         state.apply(&merged.update)?;
+        held.changed |= merged.update.len() > 0;
+        for (at, next) in delivered {
+            if at.number == merged.partition && at.topic == table {
+                held.standing.next = held.standing.next.max(*next);
+            }
+        }
         let late = u64::try_from(merged.late).unwrap_or(u64::MAX);
-        let table = self.definition.name().to_owned();
+        let table = table.to_owned();
         counter!("sluicebox_gold_late_total", "table" => table.clone()).increment(late);
         if let Some(watermark) = state.watermark() {
             let partition = merged.partition.to_string();

@@ -107,7 +107,7 @@ enum Kept {
         newest: HashMap<Box<[u8]>, Newest>,
         decoder: Decoder,
         /// Decodes what comes, for the sake of its errors alone.
-        checker: Decoder,
+        checker: Box<Decoder>,
     },
 }
 
@@ -141,7 +141,7 @@ impl Buffer {
             Kind::Upsert { .. } => Kept::Upsert {
                 newest: HashMap::new(),
                 decoder,
-                checker: Decoder::new(table.columns()),
+                checker: Box::new(Decoder::new(table.columns())),
             },
         };
         let at = Partition {

@@ -21,20 +21,21 @@ use super::tests::{SOURCE, Scene, event, total};
 use crate::broker::{NextOffset, Partition};
 
 /// Statements of a load as they are to be sent instead.
-type Mutation = fn(Vec<String>) -> Vec<String>;
+type Mutation = fn(&[String]) -> Vec<String>;
 
-fn unchanged(load: Vec<String>) -> Vec<String> {
-    load
+fn unchanged(load: &[String]) -> Vec<String> {
+    load.to_vec()
 }
 
 /// The control row not locked first.
-fn without_lock(mut load: Vec<String>) -> Vec<String> {
+fn without_lock(load: &[String]) -> Vec<String> {
+    let mut load = load.to_vec();
     assert!(load.remove(1).contains("loads = loads + 1"));
     load
 }
 
 /// The fence not compared.
-fn without_fence(load: Vec<String>) -> Vec<String> {
+fn without_fence(load: &[String]) -> Vec<String> {
     let without = |sql: &String| {
         let mut sql = sql.clone();
         for fence in 1..9 {
@@ -49,7 +50,7 @@ fn without_fence(load: Vec<String>) -> Vec<String> {
 }
 
 /// `next_offset` not compared.
-fn without_next_offset(load: Vec<String>) -> Vec<String> {
+fn without_next_offset(load: &[String]) -> Vec<String> {
     let without = |sql: &String| {
         sql.replace(">= c.next_offset", ">= 0")
             .replace(" AND next_offset = 0", "")
@@ -60,7 +61,7 @@ fn without_next_offset(load: Vec<String>) -> Vec<String> {
 }
 
 /// The version not compared.
-fn without_version(load: Vec<String>) -> Vec<String> {
+fn without_version(load: &[String]) -> Vec<String> {
     let without = |sql: &String| sql.replace(" AND s.SLUICEBOX_VERSION > t.SLUICEBOX_VERSION", "");
     let changed: Vec<_> = load.iter().map(without).collect();
     assert_ne!(changed, load);
@@ -213,7 +214,7 @@ async fn damage(scene: &Scene, order: Order, mutation: Mutation) -> Option<Strin
     let control = ControlTable::new("SLUICEBOX_CONTROL");
     let raising = control.raising(&claimed(scene).await);
     let first = Player::new(&scene.engine, raising.clone()).finish().await;
-    let old_load = mutation(load(scene, &raised(&first), 2).load.statements());
+    let old_load = mutation(&load(scene, &raised(&first), 2).load.statements());
 
     let old = Player::new(&scene.engine, old_load.clone());
     let new = Player::new(&scene.engine, raising);
@@ -224,7 +225,7 @@ async fn damage(scene: &Scene, order: Order, mutation: Mutation) -> Option<Strin
     let (_, second) = tokio::join!(old.finish(), new.finish());
 
     let new_load = load(scene, &raised(&second), 3).load.statements();
-    for again in [mutation(new_load), old_load] {
+    for again in [mutation(&new_load), old_load] {
         Player::new(&scene.engine, again).finish().await;
     }
     let found = [
@@ -288,7 +289,7 @@ async fn after_an_old_file(mutation: Mutation) -> Vec<String> {
     Player::new(&scene.engine, whole).finish().await;
     let back = "UPDATE SLUICEBOX_CONTROL SET NEXT_OFFSET = 0";
     scene.client.execute(back).await.unwrap();
-    let old = mutation(load(&scene, &rows, 2).load.statements());
+    let old = mutation(&load(&scene, &rows, 2).load.statements());
     Player::new(&scene.engine, old).finish().await;
     scene.totals().await
 }
@@ -307,7 +308,7 @@ async fn after_a_repeated_request(mutation: Mutation) -> Vec<String> {
     let control = ControlTable::new("SLUICEBOX_CONTROL");
     let raising = control.raising(&claimed(&scene).await);
     let rows = raised(&Player::new(&scene.engine, raising).finish().await);
-    let request = mutation(load(&scene, &rows, 2).load.statements());
+    let request = mutation(&load(&scene, &rows, 2).load.statements());
     for request in [request.clone(), request] {
         Player::new(&scene.engine, request).finish().await;
     }

@@ -8,6 +8,7 @@ pub mod crash;
 pub mod generate;
 pub mod gold;
 pub mod keys;
+mod reconcile;
 mod rejected;
 pub mod sink;
 pub mod sql;

@@ -8,15 +8,18 @@ pub(crate) const EVALUATION: &str = "evaluation";
 /// Reason of an event that is older than what a gold table keeps.
 pub(crate) const TOO_LATE: &str = "too_late";
 
+/// On a clean record: `<raw partition>:<raw offset>` of the record that it was made of, last and winning.
+pub(crate) const SOURCE: &str = "sluicebox.source";
+
 /// A stable short code.
-const REASON: &str = "sluicebox.reason";
+pub(crate) const REASON: &str = "sluicebox.reason";
 /// A sentence for people.
 const DETAIL: &str = "sluicebox.detail";
 /// Which job refused it.
-const STAGE: &str = "sluicebox.stage";
+pub(crate) const STAGE: &str = "sluicebox.stage";
 const TOPIC: &str = "sluicebox.topic";
-const PARTITION: &str = "sluicebox.partition";
-const OFFSET: &str = "sluicebox.offset";
+pub(crate) const PARTITION: &str = "sluicebox.partition";
+pub(crate) const OFFSET: &str = "sluicebox.offset";
 const TIMESTAMP: &str = "sluicebox.timestamp";
 
 /// Why an event was refused.

@@ -15,6 +15,8 @@ mod keys;
 mod late;
 mod members;
 mod own_pipeline;
+mod reconcile;
+mod reset;
 mod positions;
 mod restarts;
 mod restore;

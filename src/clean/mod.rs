@@ -11,5 +11,6 @@ mod duplicates;
 mod run;
 
 pub use batch::Cleaner;
+pub(crate) use batch::Fate;
 pub use duplicates::{Bounds, Window};
 pub use run::{Config, run};

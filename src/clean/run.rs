@@ -13,7 +13,7 @@ use super::duplicates::Bounds;
 use crate::broker::{
     Admin, Assignment, BrokerError, Commit, Kafka, NextOffset, Outgoing, Record, place_of,
 };
-use crate::rejected::{copied, headers};
+use crate::rejected::{SOURCE, copied, headers};
 use crate::sql::Pipeline;
 use crate::status::{Job, Ledger, Status};
 use crate::worker::{self, Member, Seat, Session, Work};
@@ -23,9 +23,6 @@ const MOST_TRIES: u32 = 5;
 
 /// Records between two moments in which librdkafka may call back.
 const SERVE_EVERY: usize = 4096;
-
-/// The last header of a clean event: `<raw partition>:<raw offset>`, in decimal, of the record that it was made from.
-const SOURCE: &str = "sluicebox.source";
 
 /// What the job needs to know.
 #[derive(Debug, Clone)]

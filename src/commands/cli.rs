@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{demo, setup};
+use super::{demo, reconcile, reset, setup};
 use crate::config::{Config, ConfigError};
 use crate::status::Job;
 use crate::{generate, keys, warehouse};
@@ -36,6 +36,10 @@ pub(super) enum Command {
     Setup(setup::Args),
     /// Print the pipeline's views with their row counts; fails when one is missing
     Verify,
+    /// Compare what was read with what was written, in Kafka and in the warehouse
+    Reconcile(reconcile::Args),
+    /// Accept topics and tables as they are now, or rebuild from what is there
+    Reset(reset::Args),
     /// Run one statement in the warehouse and print its answer
     Query(warehouse::query::QueryArgs),
     /// Write made-up customer_metrics events, a share of them invalid, to Kafka or to stdout

@@ -4,6 +4,8 @@ mod cli;
 pub mod demo;
 mod failure;
 mod logging;
+pub mod reconcile;
+pub mod reset;
 pub mod run;
 pub mod setup;
 mod tables;
@@ -39,6 +41,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(cli.load()?, &args.jobs()).map(|()| done),
         Command::Setup(args) => setup::run(&cli.load()?, args).map(|()| done),
         Command::Verify => verify::run(&cli.load()?).map(|()| done),
+        Command::Reconcile(args) => reconcile::run(&cli.load()?, args),
+        Command::Reset(args) => reset::run(&cli.load()?, args).map(|()| done),
         Command::Query(args) => {
             let config = cli.load()?;
             config.require_warehouse()?;

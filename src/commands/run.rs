@@ -55,6 +55,11 @@ pub fn run(config: Config, jobs: &[Job]) -> anyhow::Result<()> {
     done
 }
 
+/// A job's consumer group, by the clean topic: pipelines may share their raw events, but never what they write.
+pub(super) fn group(config: &Config, job: Job) -> String {
+    format!("sluicebox-{}-{}", config.topics.clean, job.name())
+}
+
 /// A checked configuration and a planned pipeline.
 pub(super) struct Work {
     pub(super) config: Config,
@@ -153,9 +158,8 @@ impl Work {
         }
     }
 
-    /// By the clean topic: pipelines may share their raw events, but never what they write.
     fn group(&self, job: Job) -> String {
-        format!("sluicebox-{}-{}", self.config.topics.clean, job.name())
+        group(&self.config, job)
     }
 
     fn clean(&self, thread: usize, stop: &CancellationToken) -> anyhow::Result<()> {

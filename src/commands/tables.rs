@@ -13,7 +13,7 @@ use crate::warehouse::setup::{TableContract, check_declared, declared_tables};
 use crate::warehouse::{self, Client};
 
 /// The control table of the loads; the pipeline's scripts declare it.
-const CONTROL: &str = "SLUICEBOX_CONTROL";
+pub(super) const CONTROL: &str = "SLUICEBOX_CONTROL";
 /// The file format of the staged files; the pipeline's scripts declare it.
 const FILE_FORMAT: &str = "SLUICEBOX_PARQUET";
 

@@ -114,7 +114,12 @@ impl Definition {
                 Attempt::Failed(error, tried) => (error, tried),
             };
             let known = failing.len();
-            self.find_failing(state, tried.as_ref().unwrap_or(&rows), &mut failing);
+            let tried = tried.as_ref().unwrap_or(&rows);
+            self.find_failing(state, tried, &mut failing);
+            if failing.len() == known {
+                // Each fits alone, so one of them does not fit behind those before it.
+                failing.extend(self.first_failing(state, tried));
+            }
             if failing.len() == known {
                 return Err(error).with_context(|| format!("merging into {}", self.name()));
             }
@@ -172,16 +177,7 @@ impl Definition {
         };
         let count = rows.numbers.len();
         if let [row] = rows.numbers.as_slice() {
-            let message = error.strip_backtrace();
-            let message = message.lines().next().unwrap_or_default();
-            let detail = format!("gold/{}.sql fails on it: {message}", self.name());
-            found.push((
-                *row,
-                Reason {
-                    code: EVALUATION.to_owned(),
-                    detail,
-                },
-            ));
+            found.push((*row, self.fails(&error)));
             return;
         }
         let half = count / 2;
@@ -193,6 +189,29 @@ impl Definition {
             if length > 0 {
                 self.find_failing(state, &part, found);
             }
+        }
+    }
+
+    /// The first row that the query fails on together with all rows before it.
+    fn first_failing(&self, state: &State, rows: &Rows) -> Option<(usize, Reason)> {
+        let mut failed = self.probe(state, &rows.batch).err()?;
+        let (mut fits, mut fails) = (0, rows.numbers.len());
+        while fits + 1 < fails {
+            let middle = fits.midpoint(fails);
+            match self.probe(state, &rows.batch.slice(0, middle)) {
+                Ok(()) => fits = middle,
+                Err(error) => (failed, fails) = (error, middle),
+            }
+        }
+        Some((*rows.numbers.get(fits)?, self.fails(&failed)))
+    }
+
+    fn fails(&self, error: &DataFusionError) -> Reason {
+        let message = error.strip_backtrace();
+        let message = message.lines().next().unwrap_or_default();
+        Reason {
+            code: EVALUATION.to_owned(),
+            detail: format!("gold/{}.sql fails on it: {message}", self.name()),
         }
     }
 

@@ -30,6 +30,9 @@ const DAYS: &str =
     "SELECT device, CAST(taken_at AS DATE) AS day, COUNT(*) AS events, SUM(100 / share) AS shares
     FROM clean_events WHERE device <> 'ignored' GROUP BY device, CAST(taken_at AS DATE)";
 const FOR_EVER: &str = "SELECT device, COUNT(*) AS events FROM clean_events GROUP BY device";
+/// Fails as soon as a device has a second event.
+const NO_PAIRS: &str =
+    "SELECT device, 100 / (COUNT(*) - 2) AS odd FROM clean_events GROUP BY device";
 const TWO_TIMES: &str =
     "SELECT device, DATE_TRUNC('hour', taken_at) AS hour, CAST(taken_at AS DATE) AS day,
     COUNT(*) AS events FROM clean_events GROUP BY device, 2, day";
@@ -43,6 +46,7 @@ pub(super) fn pipeline() -> Arc<Pipeline> {
         ("gold/days.sql", DAYS),
         ("gold/for_ever.sql", FOR_EVER),
         ("gold/two_times.sql", TWO_TIMES),
+        ("gold/z_no_pairs.sql", NO_PAIRS),
     ] {
         fs::write(folder.path().join(name), text).unwrap();
     }
@@ -408,4 +412,36 @@ fn a_keep_needs_one_time_in_the_group_by() {
     let keep: Keep = "90m by hour".parse().unwrap();
     assert_eq!(keep.duration, Duration::from_secs(5400));
     assert_eq!(keep.to_string(), "1h 30m by hour");
+}
+
+#[test]
+fn an_event_that_does_not_fit_behind_others_of_its_batch_is_refused_and_the_others_are_not() {
+    let pipeline = pipeline();
+    let at = pipeline
+        .gold
+        .iter()
+        .position(|gold| gold.name == "z_no_pairs");
+    let definition = Definition::new(&pipeline, at.unwrap(), None).unwrap();
+    let event = |device| Event {
+        device,
+        share: 1,
+        taken_at: Some(START),
+        timestamp: START,
+    };
+    let events = ["a", "b", "a", "c", "b"].map(event);
+    let mut state = definition.empty_state().unwrap();
+    let changed = definition
+        .merge(&state, &batch(&pipeline, &events))
+        .unwrap();
+    let mut refused: Vec<_> = changed.refused.iter().map(|(row, _)| *row).collect();
+    refused.sort_unstable();
+    assert_eq!(refused, [2, 4]);
+    assert!(
+        changed
+            .refused
+            .iter()
+            .all(|(_, reason)| reason.code == "evaluation")
+    );
+    state.apply(&changed.update).unwrap();
+    assert_eq!(state.len(), 3);
 }

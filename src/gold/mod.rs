@@ -25,5 +25,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use batch::CleanBatches;
 pub use keep::{Keep, check_keep};
 pub use run::{Config, run};
+pub(crate) use snapshot::Standing;
+pub(crate) use table::Table;

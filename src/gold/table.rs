@@ -16,7 +16,7 @@ use super::snapshot::{Snapshots, Standing};
 use super::state::{State, Update};
 use crate::broker::{Headers, NextOffset, Outgoing, Partition, TransactionalProducer};
 use crate::rejected::Reason;
-use crate::sql::encode::Encoder;
+use crate::sql::encode::{Encoded, Encoder};
 use crate::sql::{GoldQuery, Pipeline};
 
 /// The header that carries a row's mergeable state.
@@ -132,6 +132,19 @@ impl Table {
         Ok(())
     }
 
+    /// The keys and the values of an update's rows, as they stand in the topic.
+    ///
+    /// # Errors
+    /// A date or timestamp that has no written form.
+    pub(crate) fn encode(&mut self, merged: &Merged) -> anyhow::Result<(Encoded<'_>, Encoded<'_>)> {
+        let query = self.definition.query();
+        let results = &merged.update.results;
+        let keys = self.keys.encode(&keyed(query, results)?)?;
+        let columns: Vec<usize> = (0..query.columns().len()).collect();
+        let rows = self.rows.encode(&results.project(&columns)?)?;
+        Ok((keys, rows))
+    }
+
     /// Writes a local copy of the first state that has changed and was not written for `interval`; whether there was one.
     pub(crate) fn save_next(&mut self, snapshots: &Snapshots, interval: Duration) -> bool {
         let due = |held: &Held| held.changed && held.saved.elapsed() >= interval;
@@ -226,20 +239,18 @@ impl Table {
         producer: &TransactionalProducer,
         merged: &Merged,
     ) -> anyhow::Result<()> {
-        let query = self.definition.query();
-        let width = query.columns().len();
+        let definition = Arc::clone(&self.definition);
+        let width = definition.query().columns().len();
         let results = &merged.update.results;
         let newest = results
             .column(width)
             .as_primitive::<TimestampMicrosecondType>();
-        let keys = self.keys.encode(&keyed(query, results)?)?;
-        let columns: Vec<usize> = (0..width).collect();
-        let rows = self.rows.encode(&results.project(&columns)?)?;
+        let (keys, rows) = self.encode(merged)?;
         let mut state = Vec::new();
         for row in 0..merged.update.len() {
             merged.update.header(row, &mut state);
             producer.send(Outgoing {
-                topic: self.definition.name(),
+                topic: definition.name(),
                 partition: Some(merged.partition),
                 key: Some(keys.row(row)),
                 value: Some(rows.row(row)),

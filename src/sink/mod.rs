@@ -39,6 +39,7 @@ mod trouble;
 pub use error::SinkError;
 pub use flush::{Flushed, Limits, Settled, Sink};
 pub use loader::{Claim, Loaded, Loader, Pending};
+pub(crate) use literal::{quoted, text};
 
 #[cfg(test)]
 mod interleaving_tests;

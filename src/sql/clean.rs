@@ -106,7 +106,7 @@ impl CleanQuery {
     }
 
     /// Whether a clean column depends on when it is computed.
-    pub(super) fn is_of_the_moment(&self, column: usize) -> bool {
+    pub(crate) fn is_of_the_moment(&self, column: usize) -> bool {
         self.comes_of(self.positions[column], record::PROCESSING_TIME)
     }
 

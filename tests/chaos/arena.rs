@@ -30,8 +30,12 @@ const TAIL: usize = 40;
 
 /// Settings that make everything happen often.
 const HURRY: &[&str] = &[
+    "kafka.session_timeout=6s",
+    "clean.threads=2",
+    "gold.threads=2",
     "clean.batch_events=200",
     "gold.batch_events=200",
+    "gold.snapshot_interval=2s",
     "sink.flush_interval=300ms",
 ];
 
@@ -54,12 +58,14 @@ pub(crate) struct Arena {
     stream: Option<Stream>,
     folder: PathBuf,
     settings: Vec<String>,
+    /// What members run; all jobs when none is named.
+    jobs: &'static [&'static str],
     named: u32,
 }
 
 impl Arena {
-    /// A broker and a warehouse of its own, set up; no members yet.
-    pub(crate) fn open(name: &str, settings: &[&str]) -> Self {
+    /// A broker and a warehouse of its own, set up; no members yet. They will run these jobs, or all when none is named.
+    pub(crate) fn of_jobs(name: &str, jobs: &'static [&'static str], settings: &[&str]) -> Self {
         let books = Books::open_on(Arc::new(Kafka::start()), PARTITIONS, name);
         let proxy = Proxy::to(books.deployment.warehouse());
         let folder =
@@ -85,8 +91,23 @@ impl Arena {
             stream: None,
             folder,
             settings: all,
+            jobs,
             named: 0,
         }
+    }
+
+    /// One with so many members at work on a stream of so many events a second.
+    pub(crate) fn at_work(name: &str, members: usize, seed: u64, per_second: u32) -> Self {
+        let mut arena = Self::of_jobs(name, &[], &[]);
+        for _ in 0..members {
+            arena.join();
+        }
+        for member in &mut arena.members {
+            member.process.wait_ready();
+        }
+        arena.stream(seed, per_second);
+        arena.recover("the start");
+        arena
     }
 
     /// Begins to produce.
@@ -99,6 +120,14 @@ impl Arena {
             per_second,
         );
         self.stream = Some(stream);
+    }
+
+    /// Waits until so many events were produced.
+    pub(crate) fn await_sent(&mut self, events: u64) {
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        self.wait_for("events are produced", deadline, |arena| {
+            arena.stream.as_ref().map_or(0, Stream::sent) >= events
+        });
     }
 
     /// A new member on a machine of its own.
@@ -143,6 +172,7 @@ impl Arena {
         for setting in &self.settings {
             arguments.extend(["--set", setting]);
         }
+        arguments.extend(self.jobs);
         let mut command = self.books.deployment.command(&arguments);
         command.current_dir(&folder);
         if let Some(plan) = crash {
@@ -202,8 +232,8 @@ impl Arena {
         self.members.iter().map(tail).collect::<Vec<_>>().join("\n")
     }
 
-    /// Ends the stream and waits until all of it is in the warehouse; then ends the members.
-    pub(crate) fn settle(&mut self) {
+    /// Ends the stream and waits until all of it is judged.
+    pub(crate) fn await_cleaned(&mut self) {
         if let Some(stream) = self.stream.take() {
             stream.finish();
         }
@@ -211,6 +241,12 @@ impl Arena {
         self.wait_for("the raw topic is read", deadline, |arena| {
             arena.positions.all_cleaned(&arena.books)
         });
+    }
+
+    /// Ends the stream and waits until all of it is in the warehouse.
+    pub(crate) fn await_loaded(&mut self) {
+        self.await_cleaned();
+        let deadline = Instant::now() + SETTLE_LIMIT;
         let judged = self.books.judged();
         let clean = judged
             .iter()
@@ -224,6 +260,11 @@ impl Arena {
             );
             loaded == (clean, clean)
         });
+    }
+
+    /// Ends the stream, waits until all of it is in the warehouse, and ends the members.
+    pub(crate) fn settle(&mut self) {
+        self.await_loaded();
         for at in 0..self.members.len() {
             self.end(at);
         }

@@ -61,11 +61,24 @@ struct Found {
     rejected: u32,
 }
 
-/// Reads all three topics and compares them, then the gold topic, the tables and the views with the oracle's.
+/// Compares where the raw records went, then the gold topic, the tables and the views, with the oracle's.
 ///
 /// # Panics
 /// If gold, tables or views differ.
 pub(crate) fn judge(books: &Books) -> Judgement {
+    let (judgement, judged) = find_differences(books);
+    if judgement.is_exact() {
+        let clean: Vec<_> = judged
+            .iter()
+            .filter_map(|(_, verdict)| verdict.clean())
+            .collect();
+        books.assert_hold(&clean);
+    }
+    judgement
+}
+
+/// Reads the three topics and looks for each raw record; answers with the oracle's verdicts too.
+pub(crate) fn find_differences(books: &Books) -> (Judgement, Vec<(Record, Verdict)>) {
     let judged = books.judged();
     let found = find(books);
     let mut judgement = Judgement {
@@ -113,14 +126,7 @@ pub(crate) fn judge(books: &Books) -> Judgement {
                 .push(format!("{place}: {verdict:?}, but {found:?}"));
         }
     }
-    if judgement.is_exact() {
-        let clean: Vec<_> = judged
-            .iter()
-            .filter_map(|(_, verdict)| verdict.clean())
-            .collect();
-        books.assert_hold(&clean);
-    }
-    judgement
+    (judgement, judged)
 }
 
 fn find(books: &Books) -> HashMap<u64, Found> {

@@ -37,26 +37,56 @@ impl Run {
         members: usize,
         kinds: &'static [&'static str],
     ) -> Self {
-        let mut arena = Arena::open(name, &[]);
         eprintln!("chaos: seed {seed}, {members} members, {RATE} events/s");
-        for _ in 0..members {
-            arena.join();
-        }
-        for member in &mut arena.members {
-            member.process.wait_ready();
-        }
-        arena.stream(seed, RATE);
-        let mut run = Self {
-            arena,
+        Self {
+            arena: Arena::at_work(name, members, seed, RATE),
             seed,
             kinds,
             began: Instant::now(),
             acts: Tally::new(),
             kills: 0,
             missed: 0,
-        };
-        run.arena.recover("the start");
-        run
+        }
+    }
+
+    /// Members die at each of these points.
+    ///
+    /// # Panics
+    /// If no member comes to a point.
+    pub(crate) fn die_at(&mut self, points: &[&str]) {
+        for points in points.chunks(self.arena.members.len()) {
+            for (at, point) in points.iter().enumerate() {
+                self.kills += 1;
+                self.arena.members[at].process.kill();
+                self.arena.revive(at, Some(&format!("{point}=abort")));
+            }
+            let mut left: Vec<_> = points.iter().enumerate().collect();
+            let deadline = Instant::now() + POINT_LIMIT;
+            while !left.is_empty() {
+                assert!(
+                    Instant::now() < deadline,
+                    "{left:?} not met within {POINT_LIMIT:?}"
+                );
+                left.retain(|(at, point)| {
+                    let died = self.has_died_at(*at, point);
+                    if died {
+                        self.kills += 1;
+                        self.arena.revive(*at, None);
+                    }
+                    !died
+                });
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            self.arena.recover(&format!("deaths at {points:?}"));
+            let took = self.arena.recoveries.last().expect("it has just recovered");
+            let at = self.began.elapsed().as_secs_f64();
+            eprintln!(
+                "{at:8.1} s  died at {points:?}: worked again after {:.1} s",
+                took.as_secs_f64()
+            );
+        }
+        let met = u32::try_from(points.len()).expect("there are few points");
+        *self.acts.entry("crash point".to_owned()).or_default() += met;
     }
 
     /// Carries out the steps of the plan while `more` says so.
@@ -147,11 +177,16 @@ impl Run {
 
     /// Whether a member comes to the point that it is to die at.
     fn died_at(&mut self, at: usize, point: &str) -> bool {
+        wait_until(POINT_LIMIT, || self.has_died_at(at, point))
+    }
+
+    /// Whether a member has died, which it may at this point only.
+    fn has_died_at(&mut self, at: usize, point: &str) -> bool {
         let process = &mut self.arena.members[at].process;
-        let died = wait_until(POINT_LIMIT, || process.ended().is_some());
-        let said = process.log().contains(&format!("crash point {point}"));
+        let died = process.ended().is_some();
+        let there = !died || process.log().contains(&format!("crash point {point}"));
         assert!(
-            !died || said,
+            there,
             "a member ended before it came to {point}\n{}",
             process.log_tail(40)
         );

@@ -151,6 +151,11 @@ impl Stream {
         }
     }
 
+    /// Events that were handed over so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// Ends the stream and waits until the broker has all of it.
     pub(crate) fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);

@@ -52,10 +52,15 @@ impl Running {
     pub(crate) fn wait_ready(&mut self) {
         let ready = wait_until(START_LIMIT, || {
             self.assert_running();
-            self.page("/health/ready")
-                .is_some_and(|page| page.starts_with("HTTP/1.0 200"))
+            self.is_ready()
         });
         assert!(ready, "not ready after {START_LIMIT:?}\n{}", self.log());
+    }
+
+    /// Whether all its jobs work.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.page("/health/ready")
+            .is_some_and(|page| page.starts_with("HTTP/1.0 200"))
     }
 
     /// Waits for something that it is to bring about.
@@ -102,6 +107,11 @@ impl Running {
     /// Sends it a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.process.id(), name);
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// How it ended, if it has.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{
     BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders,
@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ANSWER_LIMIT, Kafka};
+use crate::support::wait_until;
 
 /// Longest reading or writing of a whole topic.
 const TOPIC_LIMIT: Duration = Duration::from_secs(120);
@@ -75,8 +76,12 @@ impl Kafka {
     /// read-uncommitted one sees, so it waits for transactions that are still open.
     pub(crate) fn read_all(&self, topic: &str) -> Vec<Record> {
         let mut left = self.ends(topic);
-        left.retain(|_, end| *end > 0);
         let consumer = self.consumer("read_committed");
+        // Where nothing is left to be read, nothing moves the position.
+        left.retain(|partition, end| {
+            let held = consumer.fetch_watermarks(topic, *partition, ANSWER_LIMIT);
+            held.expect("Kafka answers").0 < *end
+        });
         let mut from_the_start = TopicPartitionList::new();
         for partition in left.keys() {
             from_the_start
@@ -127,6 +132,35 @@ impl Kafka {
             .iter()
             .map(|partition| (partition.id(), end(partition.id())))
             .collect()
+    }
+
+    /// Writes a record as it was read, to the same partition.
+    pub(crate) fn rewrite(&self, topic: &str, record: &Record) {
+        let message = Message {
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers: record.headers.clone(),
+            timestamp: Some(record.timestamp),
+            partition: Some(record.partition),
+        };
+        self.produce(topic, [message]);
+    }
+
+    /// Writes positions of a group that has no members.
+    pub(crate) fn commit(&self, group: &str, topic: &str, positions: &BTreeMap<i32, i64>) {
+        let mut config = self.client();
+        config.set("group.id", group);
+        let consumer: BaseConsumer = config.create().expect("the settings are right");
+        let mut list = TopicPartitionList::new();
+        for (partition, position) in positions {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*position))
+                .expect("the offset is valid");
+        }
+        // A static member that was stopped is one until its session times out.
+        let written = wait_until(ANSWER_LIMIT, || {
+            consumer.commit(&list, CommitMode::Sync).is_ok()
+        });
+        assert!(written, "the group {group} has members");
     }
 
     fn consumer(&self, isolation: &str) -> BaseConsumer {

@@ -1,0 +1,102 @@
+//! Consumer groups from the outside: their members and their positions.
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::client::{CALL_TIMEOUT, Kafka};
+use super::error::BrokerError;
+use super::position::Partition;
+use super::range::consumer;
+
+/// A group that is looked at without being joined.
+pub(crate) struct Group {
+    kafka: Kafka,
+    name: String,
+}
+
+impl Group {
+    /// The group of this name. Nothing is connected yet.
+    pub(crate) fn new(kafka: &Kafka, name: &str) -> Self {
+        Self {
+            kafka: kafka.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The group's position in each partition, in their order; None where it has none. Waits for what an open transaction is
+    /// about to commit.
+    ///
+    /// # Errors
+    /// No broker, or one that keeps the positions back: a transaction that does not end.
+    pub(crate) fn positions(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<i64>>, BrokerError> {
+        // A read-committed client asks for stable positions only (KIP-447).
+        let consumer = consumer(&self.kafka, &self.name, "read_committed")?;
+        let mut list = TopicPartitionList::new();
+        for at in partitions {
+            list.add_partition(&at.topic, at.number);
+        }
+        let unavailable = |error| self.kafka.unavailable("a request for positions", error);
+        let found = consumer
+            .committed_offsets(list, CALL_TIMEOUT)
+            .map_err(unavailable)?;
+        let mut positions = Vec::with_capacity(partitions.len());
+        for at in partitions {
+            let element = found.find_partition(&at.topic, at.number);
+            if let Some(element) = &element {
+                // A partition's own error comes without an error of the call, and without a position.
+                element.error().map_err(unavailable)?;
+            }
+            positions.push(element.and_then(|element| match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            }));
+        }
+        Ok(positions)
+    }
+
+    /// Writes positions, each with the same metadata. The broker refuses them while the group has members.
+    ///
+    /// # Errors
+    /// No broker, or members.
+    pub(crate) fn write(
+        &self,
+        positions: &[(Partition, i64)],
+        metadata: &str,
+    ) -> Result<(), BrokerError> {
+        let refused = |source| BrokerError::Fatal {
+            call: "a commit of the group's positions",
+            source,
+        };
+        let consumer = consumer(&self.kafka, &self.name, "read_committed")?;
+        let mut list = TopicPartitionList::new();
+        for (at, position) in positions {
+            let mut element = list.add_partition(&at.topic, at.number);
+            element
+                .set_offset(Offset::Offset(*position))
+                .map_err(refused)?;
+            element.set_metadata(metadata);
+        }
+        consumer.commit(&list, CommitMode::Sync).map_err(refused)
+    }
+
+    /// Number of its members; 0 for a group that is not there.
+    ///
+    /// # Errors
+    /// No broker.
+    pub(crate) fn members(&self) -> Result<usize, BrokerError> {
+        let consumer = consumer(&self.kafka, &self.name, "read_committed")?;
+        let groups = consumer
+            .fetch_group_list(Some(&self.name), CALL_TIMEOUT)
+            .map_err(|error| self.kafka.unavailable("a request for the group", error))?;
+        let members = groups.groups().iter().map(|group| group.members().len());
+        Ok(members.sum())
+    }
+}

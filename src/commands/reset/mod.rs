@@ -1,0 +1,385 @@
+//! `sluicebox reset`: what to do when positions and topics, or topics and tables, no longer belong together. Each choice says what
+//! it will do; only with `--yes` it does that. What was cut off is done again by the same command.
+
+mod place;
+mod step;
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use super::run::group;
+use super::{failure, runtime, tables};
+use crate::broker::{Admin, Group, Kafka, Logs, Partition};
+use crate::config::Config;
+use crate::sink::table::{Kind, TargetTable};
+use crate::sql::Pipeline;
+use crate::status::Job;
+use crate::warehouse::{self, Client};
+use place::To;
+use step::{Step, Tools};
+
+/// How much later than promised the broker may notice that a member is gone.
+const LEAVE_LATER: Duration = Duration::from_secs(5);
+
+/// Between two looks at a group.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// Accept topics and tables as they are now, or rebuild from what is there.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Without --yes a reset only prints what it would do. With --yes every process of the pipeline has to be stopped. The
+broker believes that after kafka.session_timeout, which is waited for.
+
+  The raw topic was deleted and made again, or lost records before they were read:
+      sluicebox reset clean --to earliest --yes
+  A gold query has changed, or a gold topic is not to be trusted:
+      sluicebox reset gold --yes
+  A target table was replaced, or a topic that fills it was made again:
+      sluicebox reset sink --to earliest --yes
+  Begin anew with the raw topic:
+      sluicebox reset all --truncate-tables --role ACCOUNTADMIN --yes")]
+pub struct Args {
+    #[command(subcommand)]
+    choice: Choice,
+    /// Do it; without this the plan is printed and nothing is changed
+    #[arg(long, global = true)]
+    yes: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Choice {
+    /// Let the clean job go on elsewhere in the raw topic, and accept that topic as it is
+    Clean {
+        /// Where it goes on: earliest, latest, or an offset for each partition, e.g. 0=12,1=40
+        #[arg(long, value_name = "PLACE")]
+        to: To,
+    },
+    /// Count all gold tables anew from clean_events; they share the positions, so it is all of them
+    Gold,
+    /// Let the sink go on elsewhere, and accept topics and target tables as they are
+    Sink {
+        /// The topic [default: clean_events and all gold topics]
+        topic: Option<String>,
+        /// Where it goes on: earliest, latest, or an offset for each partition, e.g. 0=12,1=40
+        #[arg(long, value_name = "PLACE")]
+        to: To,
+    },
+    /// Delete everything that was made of the raw topic, and begin anew with it
+    All {
+        /// Delete the rows of the table of the clean events too; without this they are there twice afterwards
+        #[arg(long)]
+        truncate_tables: bool,
+        /// Role that may do that, e.g. ACCOUNTADMIN; the configured role otherwise
+        #[arg(long, value_name = "ROLE")]
+        role: Option<String>,
+    },
+}
+
+/// What a reset will do.
+#[derive(Debug, Default)]
+struct Plan {
+    steps: Vec<Step>,
+    /// What the one who asks for it should know.
+    warnings: Vec<String>,
+}
+
+/// Prints the plan, and follows it when that is asked for.
+///
+/// # Errors
+/// Processes that still work, or the first step that fails.
+pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
+    let pipeline = Pipeline::load(&config.pipeline.folder, config.pipeline_settings())?;
+    let kafka = Kafka::new((&config.kafka).into());
+    let planner = Planner {
+        config,
+        targets: tables::targets(config, &pipeline)?,
+        admin: Admin::connect(&kafka)?,
+        logs: Logs::connect(&kafka)?,
+        pipeline,
+        kafka,
+    };
+    if args.yes {
+        planner.refuse_members(&args.choice)?;
+    }
+    let plan = planner.plan(&args.choice)?;
+    for warning in &plan.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let runtime = runtime()?;
+    let needs_warehouse = plan.steps.iter().any(Step::is_for_the_warehouse);
+    let client = if needs_warehouse && args.yes {
+        config.require_warehouse()?;
+        let settings = warehouse::Config::from(&config.warehouse);
+        Some(Client::new(&settings, &settings.read_key()?)?)
+    } else {
+        None
+    };
+    let tools = Tools {
+        kafka: &planner.kafka,
+        warehouse: client.as_ref().map(|client| (client, &runtime)),
+    };
+    for step in &plan.steps {
+        if args.yes {
+            step.apply(&tools)?;
+            failure::print_data(&format!("done: {step}"));
+        } else {
+            failure::print_data(&format!("would: {step}"));
+        }
+    }
+    if !args.yes {
+        eprintln!("nothing was changed; stop all processes of the pipeline and add --yes");
+    }
+    Ok(())
+}
+
+/// Makes plans.
+struct Planner<'a> {
+    config: &'a Config,
+    pipeline: Pipeline,
+    targets: Vec<TargetTable>,
+    kafka: Kafka,
+    admin: Admin,
+    logs: Logs,
+}
+
+impl Planner<'_> {
+    /// A member that still works would write into what is being reset.
+    fn refuse_members(&self, choice: &Choice) -> anyhow::Result<()> {
+        let jobs: &[Job] = match choice {
+            Choice::Clean { .. } => &[Job::Clean],
+            Choice::Gold => &[Job::Gold, Job::Sink],
+            Choice::Sink { .. } => &[Job::Sink],
+            Choice::All { .. } => &[Job::Clean, Job::Gold, Job::Sink],
+        };
+        // A static member does not take leave, so that it can come back.
+        let deadline = Instant::now() + self.config.kafka.session_timeout + LEAVE_LATER;
+        for job in jobs {
+            let group = Group::new(&self.kafka, &group(self.config, *job));
+            let mut members = group.members()?;
+            if members > 0 {
+                eprintln!("waiting for the {members} members of {} to leave", group.name());
+            }
+            while members > 0 && Instant::now() < deadline {
+                std::thread::sleep(BETWEEN_LOOKS);
+                members = group.members()?;
+            }
+            if members > 0 {
+                bail!(
+                    "the group {} has {members} members\nhint: stop every `sluicebox run` of this pipeline",
+                    group.name()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&self, choice: &Choice) -> anyhow::Result<Plan> {
+        match choice {
+            Choice::Clean { to } => self.clean(to),
+            Choice::Gold => self.gold(),
+            Choice::Sink { topic, to } => self.sink(topic.as_deref(), to),
+            Choice::All {
+                truncate_tables,
+                role,
+            } => self.all(*truncate_tables, role.as_deref()),
+        }
+    }
+
+    fn clean(&self, to: &To) -> anyhow::Result<Plan> {
+        let topics = &self.config.topics;
+        let mut plan = Plan::default();
+        if *to != To::Latest
+            && (self.holds_records(&topics.clean)? || self.holds_records(&topics.rejected)?)
+        {
+            plan.warnings.push(format!(
+                "{} and {} hold records: what is read again is written again, and then there twice; `sluicebox reset all` begins anew without that",
+                topics.clean, topics.rejected
+            ));
+        }
+        if *to != To::Earliest {
+            plan.warnings.push(format!(
+                "what {} holds before these offsets is skipped",
+                topics.raw
+            ));
+        }
+        plan.steps.push(self.positions(Job::Clean, to)?);
+        Ok(plan)
+    }
+
+    fn gold(&self) -> anyhow::Result<Plan> {
+        let mut plan = Plan::default();
+        let beginning = self.positions(Job::Gold, &To::Earliest)?;
+        plan.steps.extend(beginning.mark());
+        let mut next = Vec::new();
+        for table in &self.pipeline.gold {
+            let ends = self.ends(&table.name)?;
+            plan.steps.push(Step::Delete {
+                before: ends.clone(),
+            });
+            next.extend(ends);
+        }
+        plan.steps.extend(self.snapshots()?);
+        // A sink that was behind would miss what is deleted; its rows come again.
+        plan.steps
+            .extend(self.next_offsets(next, &mut plan.warnings));
+        plan.steps.push(beginning);
+        let clean = &self.config.topics.clean;
+        if To::Earliest
+            .of(&self.logs, clean)?
+            .iter()
+            .any(|(_, low)| *low > 0)
+        {
+            plan.warnings.push(format!(
+                "{clean} has lost its beginning: gold rows will count only what it still holds"
+            ));
+        }
+        Ok(plan)
+    }
+
+    fn sink(&self, topic: Option<&str>, to: &To) -> anyhow::Result<Plan> {
+        let mut plan = Plan::default();
+        let targets: Vec<&TargetTable> = self
+            .targets
+            .iter()
+            .filter(|target| topic.is_none_or(|topic| target.topic() == topic))
+            .collect();
+        if targets.is_empty() {
+            let known: Vec<&str> = self.targets.iter().map(TargetTable::topic).collect();
+            bail!(
+                "{} fills no table\nhint: the topics are {}",
+                topic.unwrap_or_default(),
+                known.join(", ")
+            );
+        }
+        let mut next = Vec::new();
+        for target in targets {
+            next.extend(to.of(&self.logs, target.topic())?);
+            match target.kind() {
+                Kind::Upsert { .. } => plan.steps.push(Step::Versions {
+                    table: target.name().to_owned(),
+                }),
+                Kind::Append if *to != To::Latest => plan.warnings.push(format!(
+                    "rows that {} has already are appended once more, unless it is empty",
+                    target.name()
+                )),
+                Kind::Append => {}
+            }
+        }
+        plan.steps.push(Step::NextOffsets {
+            control: tables::CONTROL.to_owned(),
+            next,
+        });
+        Ok(plan)
+    }
+
+    fn all(&self, truncate_tables: bool, role: Option<&str>) -> anyhow::Result<Plan> {
+        let topics = &self.config.topics;
+        let mut plan = Plan::default();
+        let raw = self.positions(Job::Clean, &To::Earliest)?;
+        plan.steps.extend(raw.mark());
+        let mut gold_positions = self.positions(Job::Gold, &To::Earliest)?;
+        plan.steps.extend(gold_positions.mark());
+        let mut next = Vec::new();
+        let clean = self.ends(&topics.clean)?;
+        for ends in [Ok(clean.clone()), self.ends(&topics.rejected)] {
+            plan.steps.push(Step::Delete { before: ends? });
+        }
+        next.extend(clean.clone());
+        for table in &self.pipeline.gold {
+            let ends = self.ends(&table.name)?;
+            plan.steps.push(Step::Delete {
+                before: ends.clone(),
+            });
+            next.extend(ends);
+        }
+        plan.steps.extend(self.snapshots()?);
+        for target in &self.targets {
+            let table = target.name().to_owned();
+            match target.kind() {
+                Kind::Append if truncate_tables => {
+                    plan.steps.push(Step::Truncate { table, role: role.map(str::to_owned) });
+                }
+                Kind::Append => plan.warnings.push(format!(
+                    "without --truncate-tables {table} keeps its rows and gets all of them once more"
+                )),
+                Kind::Upsert { .. } => {}
+            }
+        }
+        plan.steps
+            .extend(self.next_offsets(next, &mut plan.warnings));
+        if let Step::Positions { positions, .. } = &mut gold_positions {
+            *positions = clean;
+        }
+        plan.steps.extend([gold_positions, raw]);
+        if To::Earliest
+            .of(&self.logs, &topics.raw)?
+            .iter()
+            .any(|(_, low)| *low > 0)
+        {
+            plan.warnings.push(format!(
+                "{} has lost its beginning: what is made anew is of what it still holds only",
+                topics.raw
+            ));
+        }
+        Ok(plan)
+    }
+
+    /// The positions of a job in the topic that it reads, with that topic's identity.
+    fn positions(&self, job: Job, to: &To) -> anyhow::Result<Step> {
+        let topics = &self.config.topics;
+        let topic = if job == Job::Clean {
+            &topics.raw
+        } else {
+            &topics.clean
+        };
+        Ok(Step::Positions {
+            group: group(self.config, job),
+            positions: to.of(&self.logs, topic)?,
+            identity: self.admin.identity(topic)?.to_string(),
+        })
+    }
+
+    fn ends(&self, topic: &str) -> anyhow::Result<Vec<(Partition, i64)>> {
+        To::Latest.of(&self.logs, topic)
+    }
+
+    fn holds_records(&self, topic: &str) -> anyhow::Result<bool> {
+        let ranges = self.logs.ranges(topic)?;
+        Ok(ranges.iter().any(|range| range.from < range.to))
+    }
+
+    /// The folders of this pipeline's tables in every slot of the state folder.
+    fn snapshots(&self) -> anyhow::Result<Option<Step>> {
+        let Ok(slots) = std::fs::read_dir(&self.config.state.folder) else {
+            // No folder, no copies.
+            return Ok(None);
+        };
+        let mut folders = Vec::new();
+        for slot in slots {
+            let gold = slot?.path().join("gold");
+            let of_tables = self
+                .pipeline
+                .gold
+                .iter()
+                .map(|table| gold.join(&table.name));
+            folders.extend(of_tables.filter(|folder| folder.is_dir()));
+        }
+        folders.sort();
+        Ok((!folders.is_empty()).then_some(Step::Snapshots { folders }))
+    }
+
+    /// A pipeline without a warehouse has no sink that could stand anywhere.
+    fn next_offsets(
+        &self,
+        next: Vec<(Partition, i64)>,
+        warnings: &mut Vec<String>,
+    ) -> Option<Step> {
+        if self.config.warehouse.account.is_empty() {
+            warnings.push("no warehouse.account is set, so no control table is changed".to_owned());
+            return None;
+        }
+        let control = tables::CONTROL.to_owned();
+        Some(Step::NextOffsets { control, next })
+    }
+}

@@ -1,0 +1,318 @@
+//! The gold topics, recomputed from clean_events by the same queries.
+//!
+//! A partition's rows and the gold job's position are committed together, but are asked for one after the other. The cut between
+//! them is exact when no transaction is open on the gold partition, then the position is read, and then the partition still ends
+//! where it did.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::Books;
+use super::difference::{Differences, Kind};
+use super::events::{AT_ONCE, read, source_of_rejected, text};
+use super::ledger::hash_of;
+use super::progress::Progress;
+use crate::broker::{Group, Log, Logs, NextOffset, Partition, Range, RangeReader};
+use crate::gold::{CleanBatches, Standing, Table};
+use crate::rejected;
+use crate::status::Job;
+
+/// How often a quiet moment is looked for, and the wait between: transactions are about 100 ms apart.
+const MOST_TRIES: usize = 200;
+const BETWEEN_TRIES: Duration = Duration::from_millis(25);
+
+/// One partition of a gold table in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    /// The gold table.
+    pub(crate) table: String,
+    /// The partition of its topic, and of clean_events.
+    pub(crate) partition: i32,
+    /// The gold job's position in clean_events: events before it are counted.
+    pub(crate) to: i64,
+    /// Clean events before it that the topic still has.
+    pub(crate) clean: u64,
+    /// Of these, counted.
+    pub(crate) counted: u64,
+    /// Of these, refused: too late, or the query fails on them.
+    pub(crate) refused: u64,
+    /// Rows that were compared.
+    pub(crate) rows: u64,
+    /// Rows whose version at the cut is not to be had any more, because a newer one has replaced it.
+    pub(crate) replaced: u64,
+    /// Rows that cannot be recomputed, because clean_events no longer has its beginning.
+    pub(crate) not_recomputed: u64,
+    /// Why nothing was compared; empty when it was.
+    pub(crate) not_checked: String,
+}
+
+/// A refused event by partition, offset and reason.
+type Refused = BTreeMap<(i32, i64, String), i64>;
+
+/// Recomputes every gold table.
+pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Counts>, Differences)> {
+    let mut all = Vec::new();
+    let mut differences = Differences::new(books.limit);
+    let mut refused = Refused::new();
+    let mut checked: HashMap<i32, Vec<i64>> = HashMap::new();
+    for at in 0..books.pipeline.gold.len() {
+        let mut table = books.table(at)?;
+        let name = table.name().to_owned();
+        for clean in logs.partitions(&books.clean)? {
+            let gold = Partition {
+                topic: name.clone(),
+                number: clean.number,
+            };
+            let mut counts = Counts {
+                table: name.clone(),
+                partition: clean.number,
+                ..Counts::default()
+            };
+            let Some((position, log)) = cut(books, logs, &clean, &gold)? else {
+                counts.not_checked =
+                    "not quiet enough: a transaction was open at each look".to_owned();
+                checked.entry(clean.number).or_default().push(0);
+                all.push(counts);
+                continue;
+            };
+            let found = newest(books, logs, &gold, log)?;
+            let low = logs.log(&clean)?.low;
+            counts.to = position.max(low);
+            checked.entry(clean.number).or_default().push(counts.to);
+            let clean = Range {
+                at: clean,
+                from: low,
+                to: counts.to,
+            };
+            let expected = recompute(books, &mut table, &clean, &mut counts, &mut refused)
+                .with_context(|| format!("recomputing {gold}"))?;
+            compare(
+                &gold,
+                low > 0,
+                &expected,
+                &found,
+                &mut counts,
+                &mut differences,
+            );
+            all.push(counts);
+        }
+    }
+    compare_refused(books, logs, &checked, refused, &mut differences)?;
+    Ok((all, differences))
+}
+
+/// The gold job's position in a clean partition, and what the gold partition held exactly then.
+fn cut(
+    books: &Books,
+    logs: &Logs,
+    clean: &Partition,
+    gold: &Partition,
+) -> anyhow::Result<Option<(i64, Log)>> {
+    let group = Group::new(&books.kafka, &books.gold_group);
+    for _ in 0..MOST_TRIES {
+        let before = logs.log(gold)?;
+        if before.stable == before.end {
+            let position = group.positions(std::slice::from_ref(clean))?[0];
+            if logs.log(gold)?.end == before.end {
+                return Ok(Some((position.unwrap_or_default(), before)));
+            }
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+    }
+    Ok(None)
+}
+
+/// The newest row of each key before the cut, and the keys that have one behind it.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// Offset and hash of the value; None for a row that is gone.
+    rows: HashMap<Box<[u8]>, (i64, Option<u128>)>,
+    later: BTreeSet<Box<[u8]>>,
+}
+
+fn newest(books: &Books, logs: &Logs, gold: &Partition, log: Log) -> anyhow::Result<Newest> {
+    let range = Range {
+        at: gold.clone(),
+        from: log.low,
+        to: logs.log(gold)?.end,
+    };
+    let mut newest = Newest::default();
+    read(books, &[range], |record, _| {
+        let key: Box<[u8]> = record.key().unwrap_or_default().into();
+        if record.offset() < log.end {
+            let hash = record.value().map(|value| hash_of(Some(value)));
+            newest.rows.insert(key, (record.offset(), hash));
+        } else {
+            newest.later.insert(key);
+        }
+    })?;
+    Ok(newest)
+}
+
+/// The hash of each key's row after these clean events.
+fn recompute(
+    books: &Books,
+    table: &mut Table,
+    clean: &Range,
+    counts: &mut Counts,
+    refused: &mut Refused,
+) -> anyhow::Result<HashMap<Box<[u8]>, u128>> {
+    let mut expected = HashMap::new();
+    let mut batches = CleanBatches::new(books.pipeline.clean.columns());
+    let mut reader = RangeReader::open(&books.kafka, std::slice::from_ref(clean))?;
+    let mut progress = Progress::new(format!(
+        "recomputing {}[{}]",
+        counts.table, counts.partition
+    ));
+    let empty = table.definition().empty_state()?;
+    let start = NextOffset::START;
+    let standing = Standing { start, next: start };
+    table.take_over(counts.partition, empty, standing)?;
+    while let Some(records) = reader.next(AT_ONCE)? {
+        for (partition, (rows, from)) in batches.decode(&records)? {
+            let merged = table.merge(partition, &rows)?;
+            table.apply(&merged, &[])?;
+            let (keys, values) = table.encode(&merged)?;
+            for row in 0..keys.len() {
+                expected.insert(keys.row(row).into(), hash_of(Some(values.row(row))));
+            }
+            for (row, reason) in &merged.refused {
+                let key = (partition, from[*row].offset(), reason.code.clone());
+                *refused.entry(key).or_default() += 1;
+            }
+            let of_all = u64::try_from(from.len()).unwrap_or(u64::MAX);
+            let no = u64::try_from(merged.refused.len()).unwrap_or(u64::MAX);
+            counts.clean += of_all;
+            counts.refused += no;
+            counts.counted += of_all.saturating_sub(no);
+        }
+        progress.add(records.len());
+    }
+    table.drop_state(counts.partition);
+    Ok(expected)
+}
+
+/// Row by row. Without the beginning of clean_events a row that differs may be right.
+fn compare(
+    gold: &Partition,
+    truncated: bool,
+    expected: &HashMap<Box<[u8]>, u128>,
+    found: &Newest,
+    counts: &mut Counts,
+    differences: &mut Differences,
+) {
+    let key_text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+    let mut wrong = Vec::new();
+    for (key, hash) in expected {
+        match found.rows.get(key) {
+            Some((_, Some(other))) if other == hash => counts.rows += 1,
+            Some(_) if truncated => counts.not_recomputed += 1,
+            Some((offset, Some(_))) => {
+                let detail =
+                    format!("the row at offset {offset} is not what its clean events add up to");
+                wrong.push((Kind::Different, key, detail));
+            }
+            Some((offset, None)) => {
+                let detail =
+                    format!("a tombstone at offset {offset}, but clean events count for it");
+                wrong.push((Kind::Lost, key, detail));
+            }
+            None if found.later.contains(key) => counts.replaced += 1,
+            None => wrong.push((
+                Kind::Lost,
+                key,
+                "clean events count for it, but it has no row".to_owned(),
+            )),
+        }
+    }
+    for (key, (offset, hash)) in &found.rows {
+        if hash.is_none() || expected.contains_key(key) {
+            continue;
+        }
+        if truncated {
+            counts.not_recomputed += 1;
+        } else {
+            let detail = format!("the row at offset {offset} has no clean events");
+            wrong.push((Kind::Unexpected, key, detail));
+        }
+    }
+    wrong.sort();
+    for (kind, key, detail) in wrong {
+        differences.add(kind, gold.to_string(), key_text(key), detail);
+    }
+}
+
+/// Every event that a table refuses has its copy in rejected_events, and no other has one.
+fn compare_refused(
+    books: &Books,
+    logs: &Logs,
+    checked: &HashMap<i32, Vec<i64>>,
+    mut refused: Refused,
+    differences: &mut Differences,
+) -> anyhow::Result<()> {
+    // Tables were cut at different positions: what lies before all of them is compared.
+    let before = |partition: i32| {
+        let cuts = checked.get(&partition).map_or(&[][..], Vec::as_slice);
+        cuts.iter().copied().min().unwrap_or_default()
+    };
+    let ranges = logs.ranges(&books.rejected)?;
+    let low: HashMap<i32, i64> = logs
+        .ranges(&books.clean)?
+        .into_iter()
+        .map(|range| (range.at.number, range.from))
+        .collect();
+    // Where a topic has lost its beginning, copies may be gone; where a gold topic has, it was counted anew and they are there
+    // once more.
+    let mut truncated = false;
+    let gold = books.pipeline.gold.iter().map(|table| &table.name);
+    for topic in [&books.rejected, &books.clean].into_iter().chain(gold) {
+        truncated |= logs.ranges(topic)?.iter().any(|range| range.from > 0);
+    }
+    read(books, &ranges, |record, _| {
+        if text(record, rejected::STAGE) != Some(Job::Gold.name()) {
+            return;
+        }
+        let place = format!(
+            "{}[{}] {}",
+            books.rejected,
+            record.partition(),
+            record.offset()
+        );
+        let (Some((partition, offset)), Some(reason)) =
+            (source_of_rejected(record), text(record, rejected::REASON))
+        else {
+            let detail = "its headers do not say why and whence";
+            differences.add(Kind::Unexpected, place, "no source", detail);
+            return;
+        };
+        let gone = low.get(&partition).is_some_and(|low| offset < *low);
+        if gone || offset >= before(partition) {
+            return;
+        }
+        *refused
+            .entry((partition, offset, reason.to_owned()))
+            .or_default() -= 1;
+    })?;
+    for ((partition, offset, reason), difference) in refused {
+        if offset >= before(partition) || truncated {
+            continue;
+        }
+        let key = format!("{}[{partition}] {offset}", books.clean);
+        let (kind, detail) = match difference {
+            0 => continue,
+            1.. => (
+                Kind::Lost,
+                format!("gold refuses it as {reason}, but it is not there"),
+            ),
+            _ => (
+                Kind::Unexpected,
+                format!("gold does not refuse it as {reason}, or not so often"),
+            ),
+        };
+        differences.add(kind, books.rejected.clone(), key, detail);
+    }
+    Ok(())
+}

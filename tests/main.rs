@@ -21,6 +21,7 @@ mod positions;
 mod restarts;
 mod restore;
 mod service;
+mod sinks;
 mod snapshots;
 mod support;
 mod topic_identity;

@@ -1,14 +1,13 @@
 //! A member of a consumer group that reads nothing itself: Kafka shares the partitions out among the members, and whoever
 //! holds a [`GroupMember`] reads what it was given, from positions that are kept elsewhere.
 //!
-//! The member's own partitions are paused, so nothing is fetched twice. Rebalances are cooperative: what a member keeps it
-//! goes on with, while others come and go.
+//! The member's own partitions are paused, so nothing is fetched twice. How they are shared is said at `Kafka::assignor`.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -60,7 +59,10 @@ impl ConsumerContext for Rebalances {
                 take(consumer, partitions).map(Share::Assigned)
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
-                let given_up = consumer.incremental_unassign(partitions);
+                let given_up = match consumer.rebalance_protocol() {
+                    RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+                    RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+                };
                 given_up.map(|()| Share::Revoked(named(partitions)))
             }
             other => Err(KafkaError::Rebalance(other.into())),
@@ -78,7 +80,10 @@ fn take(
     for element in given.elements() {
         ends.add_partition_offset(element.topic(), element.partition(), Offset::End)?;
     }
-    consumer.incremental_assign(&ends)?;
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(&ends)?,
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(&ends)?,
+    }
     consumer.pause(&ends)?;
     Ok(named(given))
 }
@@ -116,7 +121,7 @@ impl GroupMember {
         let session_timeout = kafka.session_timeout().as_millis().to_string();
         let mut settings = vec![
             ("group.id", group),
-            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("partition.assignment.strategy", kafka.assignor()),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("session.timeout.ms", &session_timeout),

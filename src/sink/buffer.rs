@@ -1,7 +1,8 @@
 //! Records of one partition in, the rows of its next file out. Nothing here waits or sends.
 //!
 //! Of an upserted topic only the newest record of each key is kept, so that a hot key costs one row however often it
-//! changes. It is decoded when the file is made; rows that are appended are decoded as they come.
+//! changes. Every record is decoded as it comes, those that a newer one replaces too: a record that is no row is a fault of
+//! whoever wrote it, and must not pass unnoticed because another came soon after it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,6 +15,9 @@ use arrow::error::ArrowError;
 use super::table::{Kind, TargetTable};
 use crate::broker::{NextOffset, Partition};
 use crate::sql::decode::{Decoder, Reason, Refusal};
+
+/// Bytes of records that were decoded to see whether they can be, before their rows are dropped.
+const MOST_CHECKED: usize = 1 << 20;
 
 /// A record of a gold topic or of the clean topic.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +106,8 @@ enum Kept {
     Upsert {
         newest: HashMap<Box<[u8]>, Newest>,
         decoder: Decoder,
+        /// Decodes what comes, for the sake of its errors alone.
+        checker: Box<Decoder>,
     },
 }
 
@@ -135,6 +141,7 @@ impl Buffer {
             Kind::Upsert { .. } => Kept::Upsert {
                 newest: HashMap::new(),
                 decoder,
+                checker: Box::new(Decoder::new(table.columns())),
             },
         };
         let at = Partition {
@@ -186,8 +193,17 @@ impl Buffer {
                 offsets.push(record.offset);
                 self.bytes = decoder.bytes();
             }
-            Kept::Upsert { newest, .. } => {
+            Kept::Upsert {
+                newest, checker, ..
+            } => {
                 let key = record.key.ok_or("it has no key")?;
+                checker
+                    .push(Some(record.value.unwrap_or(key)))
+                    .map_err(|refusal| described(&refusal))?;
+                if checker.bytes() >= MOST_CHECKED {
+                    // Nobody needs the rows.
+                    drop(checker.finish());
+                }
                 let added = match newest.entry(key.into()) {
                     Entry::Vacant(entry) => {
                         entry.insert(Newest {
@@ -252,7 +268,9 @@ impl Buffer {
         (self.bytes, self.timestamps, self.since) = (0, None, None);
         let (batch, offsets, deleted) = match &mut self.kept {
             Kept::Append { decoder, offsets } => (decoder.finish(), std::mem::take(offsets), None),
-            Kept::Upsert { newest, decoder } => {
+            Kept::Upsert {
+                newest, decoder, ..
+            } => {
                 let mut rows: Vec<_> = newest.drain().collect();
                 rows.sort_unstable_by_key(|(_, row)| row.offset);
                 for (key, row) in &rows {

@@ -152,12 +152,22 @@ fn a_record_that_is_no_row_is_named_without_its_contents() {
         assert!(!error.contains("secret"), "{error}");
     }
     let mut buffer = upsert();
-    push(&mut buffer, 12, "no JSON", None).unwrap();
-    let error = buffer.take().unwrap_err().to_string();
+    let error = push(&mut buffer, 12, "no JSON", None).unwrap_err();
+    let error = error.to_string();
     assert!(
         error.contains("views[3] at offset 12 is no row of VIEWS"),
         "{error}"
     );
+}
+
+#[test]
+fn an_upserted_record_that_is_no_row_is_noticed_even_if_a_newer_one_would_replace_it() {
+    let mut buffer = upsert();
+    let key = r#"{"id":"a"}"#;
+    push(&mut buffer, 10, key, Some(r#"{"id":"a","views":1}"#)).unwrap();
+    let error = push(&mut buffer, 11, key, Some(r#"{"id":"a","views":"x"}"#)).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("the value of `views`"), "{error}");
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl ControlTable {
 
     /// The statements that raise the fences; before the last, two read the result. A row that belongs to another topic or
     /// table stays as it is: whoever asks for it is wrong, and must not disturb who is right.
-    fn raising(&self, claimed: &[(Partition, Bound)]) -> Vec<String> {
+    pub(super) fn raising(&self, claimed: &[(Partition, Bound)]) -> Vec<String> {
         let values: Vec<String> = claimed
             .iter()
             .map(|(at, bound)| {

@@ -11,11 +11,9 @@ use crate::broker::reader::tests::kafka;
 use crate::broker::{Admin, GroupMember, PartitionReader};
 use crate::sink::control::ControlTable;
 use crate::sink::run::{Parts, Progress, run};
+use crate::sink::tests::SOURCE;
 use crate::sql::types::{Column, SqlType};
 use crate::warehouse::tests::script::{Asked, Reply, Script, result};
-
-/// What topics are, unless a test says otherwise.
-pub(crate) const SOURCE: &str = "cluster=c topic=t";
 
 /// What the loop does in pieces, in one piece.
 impl Sink {

@@ -42,4 +42,6 @@ pub use loader::{Claim, Loaded, Loader, Pending};
 pub(crate) use literal::{quoted, text};
 
 #[cfg(test)]
+mod interleaving_tests;
+#[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mock_warehouse::engine::Bindings;
+use mock_warehouse::engine::{Bindings, Engine};
 use mock_warehouse::{Config, MockWarehouse};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -33,14 +33,19 @@ const SET_UP: [&str; 7] = [
     "CREATE STAGE DB.S.KAFKA_STAGE URL = '${url}'",
 ];
 
-struct Scene {
-    folder: tempfile::TempDir,
-    client: Client,
+/// What topics are, unless a test says otherwise.
+pub(super) const SOURCE: &str = "cluster=c topic=t";
+
+/// A served mock warehouse with the tables of two topics, and its stage.
+pub(super) struct Scene {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) client: Client,
+    pub(super) engine: Engine,
     _server: JoinSet<std::io::Result<()>>,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = PAIR.public().to_pem().parse().unwrap();
         let config = Config::new("MYORG-MYACCT").with_user("KAFKA_SERVICE", "ACCOUNTADMIN", key);
@@ -66,11 +71,13 @@ impl Scene {
             ..warehouse::Config::default()
         };
         let client = Client::new(&config, &PAIR).unwrap();
+        let engine = warehouse.engine().clone();
         let mut server = JoinSet::new();
         server.spawn(warehouse.serve(listener, CancellationToken::new()));
         Self {
             folder,
             client,
+            engine,
             _server: server,
         }
     }
@@ -83,7 +90,7 @@ impl Scene {
     }
 
     /// A sink that has taken over nothing.
-    fn new_sink(&self) -> Sink {
+    pub(super) fn new_sink(&self) -> Sink {
         let column = |(name, sql_type): (&str, SqlType)| Column {
             name: name.to_owned(),
             sql_type,
@@ -124,7 +131,7 @@ impl Scene {
         Sink::new(&self.client, stage, objects, limits, tables)
     }
 
-    async fn rows(&self, sql: &str) -> Vec<String> {
+    pub(super) async fn rows(&self, sql: &str) -> Vec<String> {
         let answer = self.client.execute(sql).await.unwrap();
         let cell = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "NULL".to_owned());
         answer
@@ -134,7 +141,7 @@ impl Scene {
             .collect()
     }
 
-    async fn totals(&self) -> Vec<String> {
+    pub(super) async fn totals(&self) -> Vec<String> {
         self.rows("SELECT ID, DAY, TOTAL, SLUICEBOX_VERSION FROM TOTALS ORDER BY ID")
             .await
     }
@@ -166,13 +173,13 @@ fn push(sink: &mut Sink, at: (&str, i32), offset: i64, key: &str, value: Option<
 }
 
 /// A gold row of the first day of 1970; without a total, a tombstone.
-fn total(sink: &mut Sink, partition: i32, offset: i64, id: &str, total: Option<&str>) {
+pub(super) fn total(sink: &mut Sink, partition: i32, offset: i64, id: &str, total: Option<&str>) {
     let key = format!(r#"{{"id":"{id}","day":"1970-01-02"}}"#);
     let value = total.map(|total| format!(r#"{{"id":"{id}","day":"1970-01-02","total":{total}}}"#));
     push(sink, ("totals", partition), offset, &key, value.as_deref());
 }
 
-fn event(sink: &mut Sink, offset: i64, value: &str) {
+pub(super) fn event(sink: &mut Sink, offset: i64, value: &str) {
     push(sink, ("events", 0), offset, "k", Some(value));
 }
 

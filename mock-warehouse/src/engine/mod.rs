@@ -31,6 +31,7 @@ mod tables;
 mod target;
 mod text;
 mod transaction;
+mod waits;
 
 pub use error::{OpenError, SqlError};
 pub use grid::{Grid, GridColumn, StatementKind, Stats};

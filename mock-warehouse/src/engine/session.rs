@@ -99,6 +99,7 @@ pub struct Session {
 impl Session {
     pub(crate) fn new(shared: Arc<Shared>, context: SessionContext) -> Self {
         let work = Work {
+            id: shared.new_id(),
             shared,
             context,
             transaction: None,
@@ -169,6 +170,8 @@ impl Session {
 /// A session at work.
 #[derive(Debug)]
 pub(crate) struct Work {
+    /// The session's number.
+    id: u64,
     pub(crate) shared: Arc<Shared>,
     pub(crate) context: SessionContext,
     pub(crate) transaction: Option<Transaction>,
@@ -259,7 +262,17 @@ impl Work {
             .get("LOCK_TIMEOUT")
             .and_then(|seconds| seconds.parse().ok())
             .map_or(LOCK_TIMEOUT, Duration::from_secs);
-        let locked = tokio::time::timeout(wait, self.shared.lock_of(table_id).lock_owned()).await;
+        let lock = self.shared.lock_of(table_id);
+        let locked = if let Ok(guard) = Arc::clone(&lock).try_lock_owned() {
+            Ok(guard)
+        } else {
+            let waits = &self.shared.waits;
+            if !waits.begin(self.id, table_id) {
+                return Err(deadlocked(name));
+            }
+            let _waiting = Waiting(&self.shared, self.id);
+            tokio::time::timeout(wait, lock.lock_owned()).await
+        };
         let Ok(guard) = locked else {
             return Err(SqlError::new(
                 "000625",
@@ -269,6 +282,7 @@ impl Work {
                 ),
             ));
         };
+        self.shared.waits.holds(self.id, table_id);
         Ok(match &mut self.transaction {
             Some(transaction) => {
                 transaction.hold(table_id, guard);
@@ -298,6 +312,26 @@ impl Work {
             }
         }
     }
+}
+
+/// A session that waits for a lock, until this is dropped: also when the statement is cancelled meanwhile.
+struct Waiting<'a>(&'a Shared, u64);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits.end(self.1);
+    }
+}
+
+/// What the statement is told that closes a circle of sessions that wait for each other. Nobody here has recorded the real words.
+fn deadlocked(table: &str) -> SqlError {
+    SqlError::new(
+        "000625",
+        "57014",
+        format!(
+            "Statement was aborted: it is part of a deadlock, waiting for the lock on table '{table}'."
+        ),
+    )
 }
 
 /// The lock of a statement outside of a transaction; the transaction holds it otherwise.

@@ -15,6 +15,7 @@ use super::{
     OpenError, Session, SessionContext, SqlError,
     catalog::{ADMINISTRATOR, Body, Catalog, Key, Kind, Object, UserBody},
     store::Store,
+    waits::Waits,
 };
 
 /// A person or service that may log in.
@@ -41,6 +42,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     catalog: Mutex<Arc<Catalog>>,
     locks: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) waits: Waits,
     next_id: AtomicU64,
     pub(crate) files: Arc<dyn ObjectStore>,
     store: Option<Store>,
@@ -117,6 +119,7 @@ impl Engine {
             shared: Arc::new(Shared {
                 catalog: Mutex::new(Arc::new(catalog)),
                 locks: Mutex::default(),
+                waits: Waits::default(),
                 next_id: AtomicU64::new(next_id),
                 files,
                 store,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::{Bindings, Stats, another, fail, lines, rows, run, warehouse};
 use crate::engine::Engine;
 
@@ -342,4 +344,40 @@ async fn a_merge_of_many_rows_is_a_hash_join() {
         "{:?}",
         started.elapsed()
     );
+}
+
+#[tokio::test]
+async fn of_two_that_wait_for_each_other_the_later_one_is_told() {
+    let (engine, mut first) = warehouse().await;
+    run(
+        &mut first,
+        "CREATE TABLE a (n NUMBER); CREATE TABLE b (n NUMBER)",
+    )
+    .await;
+    run(
+        &mut first,
+        "INSERT INTO a VALUES (0); INSERT INTO b VALUES (0)",
+    )
+    .await;
+    let mut second = another(&engine).await;
+    run(&mut first, "BEGIN; UPDATE a SET n = 1").await;
+    run(&mut second, "BEGIN; UPDATE b SET n = 2").await;
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move {
+        run(&mut first, "UPDATE b SET n = 1; COMMIT").await;
+        first
+    });
+    // It waits as soon as it was polled; a statement of the other then closes the circle.
+    let mut refused = None;
+    while refused.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        run(&mut second, "ALTER SESSION SET LOCK_TIMEOUT = 0").await;
+        let error = fail(&mut second, "UPDATE a SET n = 2").await;
+        refused = Some(error).filter(|error| error.message.contains("deadlock"));
+    }
+    assert_eq!(refused.map(|error| error.code), Some("000625".to_owned()));
+    run(&mut second, "ROLLBACK").await;
+    let mut first = waiting.join_next().await.unwrap().unwrap();
+    let both = "SELECT a.n, b.n FROM a, b";
+    assert_eq!(rows(&mut first, both).await, ["1|1"]);
 }

@@ -32,15 +32,6 @@ const MOST_FRUITLESS: u32 = 10;
 /// Between two questions whether the broker is back.
 const BETWEEN_PROBES: Duration = Duration::from_secs(1);
 
-/// Between two looks for partitions that nobody has.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
-
-/// How long after a change they are looked for: they come about in the rebalance that brings it.
-const LOOK_FOR: Duration = Duration::from_secs(60);
-
-/// Looks in a row that find some: between the two rounds of a rebalance there are some for a moment.
-const ORPHAN_LOOKS: u32 = 3;
-
 /// Longest wait for the clients of a session that was lost; what takes longer ends by itself beside the next session.
 const LONGEST_CLOSE: Duration = Duration::from_secs(10);
 
@@ -120,10 +111,6 @@ pub(crate) fn run(
         lost: None,
         probed: Instant::now(),
         fruitful: false,
-        changed: Instant::now(),
-        looked: Instant::now(),
-        orphaned: 0,
-        names: 0,
     };
     let _span =
         tracing::info_span!("worker", job = seat.job.name(), thread = seat.thread).entered();
@@ -205,14 +192,6 @@ struct Worker<'a> {
     probed: Instant,
     /// Whether the session has committed anything.
     fruitful: bool,
-    /// When a rebalance changed something.
-    changed: Instant,
-    /// When partitions that nobody has were looked for.
-    looked: Instant,
-    /// Looks in a row that found some.
-    orphaned: u32,
-    /// Names that this member had before.
-    names: u32,
 }
 
 impl Worker<'_> {
@@ -227,13 +206,9 @@ impl Worker<'_> {
             seat.job.name(),
             &format!("{}-{member}", seat.group),
         )?;
-        let name = match self.names {
-            0 => member,
-            names => format!("{member}-{names}"),
-        };
         let reading = Reading {
             group: &seat.group,
-            member: &name,
+            member: &member,
             topic: &seat.topic,
             identity: &identity,
             outputs: &seat.outputs,
@@ -287,7 +262,7 @@ impl Worker<'_> {
             }
         }
         self.look_after(consumer);
-        self.look_for_orphans(consumer)
+        Ok(())
     }
 
     fn apply(
@@ -296,7 +271,6 @@ impl Worker<'_> {
         consumer: &GroupConsumer,
         work: &mut impl Work,
     ) -> anyhow::Result<()> {
-        self.changed = Instant::now();
         match change {
             Change::Revoked(partitions) => {
                 info!(?partitions, "partitions revoked");
@@ -354,27 +328,6 @@ impl Worker<'_> {
                 self.settle();
             }
         }
-    }
-
-    fn look_for_orphans(&mut self, consumer: &GroupConsumer) -> anyhow::Result<()> {
-        let due = self.looked.elapsed() > BETWEEN_LOOKS && self.changed.elapsed() < LOOK_FOR;
-        if !due || !consumer.is_static() || self.lost.is_some() {
-            return Ok(());
-        }
-        self.looked = Instant::now();
-        let partitions = consumer.orphans().unwrap_or_default();
-        if partitions.is_empty() {
-            self.orphaned = 0;
-            return Ok(());
-        }
-        self.orphaned += 1;
-        if self.orphaned < ORPHAN_LOOKS {
-            return Ok(());
-        }
-        self.orphaned = 0;
-        self.names += 1;
-        let topic = self.seat.topic.clone();
-        Err(BrokerError::Orphans { topic, partitions }.into())
     }
 
     fn drop_all(&mut self, work: &mut impl Work) {

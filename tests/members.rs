@@ -5,14 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{SubsecRound, Utc};
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 use sluicebox::generate::{Event, Events, Options};
 
 use crate::support::books::Books;
-use crate::support::deployment::Deployment;
 use crate::support::kafka::{Kafka, jars_folder};
-use crate::support::pipeline::Pipeline;
 use crate::support::running::Running;
 use crate::support::wait_until;
 
@@ -183,50 +180,6 @@ fn the_service_ends_in_time_while_its_broker_is_frozen() {
     books.deployment.kafka.thaw();
     assert!(ended.success(), "{ended}");
     assert_exact(&books);
-}
-
-/// A static member that dies between the two rounds of a cooperative rebalance and comes back gets what it was left with, without
-/// a rebalance (Kafka 4.1): what it was to give up would be nobody's for ever.
-#[test]
-fn partitions_that_a_rebalance_left_to_nobody_find_an_owner() {
-    let deployment = Deployment::new("orphans", &Pipeline::customer_metrics());
-    deployment.done(&["setup", "kafka"]);
-    let group = format!("sluicebox-{}-clean", deployment.clean);
-    let other = || {
-        let mut config = deployment.kafka.client();
-        config
-            .set("group.id", &group)
-            .set("group.instance.id", "other")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("heartbeat.interval.ms", "500")
-            .set("session.timeout.ms", "30000");
-        let consumer: BaseConsumer = config.create().unwrap();
-        consumer.subscribe(&[&deployment.raw]).unwrap();
-        consumer
-    };
-    let owned = |consumer: &BaseConsumer| consumer.assignment().unwrap().count();
-    let first = other();
-    let all = wait_until(LIMIT, || {
-        first.poll(Duration::from_millis(50));
-        owned(&first) == 3
-    });
-    assert!(all, "the first member has {} partitions", owned(&first));
-    let mut service = deployment.start(&["--set", "kafka.session_timeout=6s", "run", "clean"]);
-    // The first member takes part in the round, and dies before it gives anything up.
-    service.wait_for("the first round", LIMIT, |service| {
-        service.log().contains("partitions assigned")
-    });
-    drop(first);
-    let second = other();
-    service.wait_for("the others are found and shared out", LIMIT, |service| {
-        second.poll(Duration::from_millis(50));
-        let log = service.log();
-        let (_, after) = log.split_once("nobody has partitions").unwrap_or_default();
-        let given = after
-            .lines()
-            .filter(|line| line.contains("partitions assigned") && !line.contains("[]"));
-        given.count() > 0
-    });
 }
 
 #[test]

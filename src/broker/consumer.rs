@@ -121,7 +121,7 @@ pub struct GroupConsumer {
     pub(super) group: String,
     pub(super) topic: String,
     pub(super) outputs: Vec<String>,
-    pub(super) identity: Identity,
+    identity: Identity,
     look_back: i64,
 }
 
@@ -298,11 +298,6 @@ impl GroupConsumer {
     /// Where partitions end, open transactions included: every few seconds once, otherwise nothing.
     pub fn ends(&self) -> Vec<(i32, i64)> {
         self.consumer.context().take_ends()
-    }
-
-    /// Whether the group remembers this member when it ends.
-    pub fn is_static(&self) -> bool {
-        self.kafka.membership() == Membership::Static
     }
 
     /// What a transaction needs to know about this member (KIP-447).

@@ -53,15 +53,6 @@ pub enum BrokerError {
         /// What librdkafka said.
         source: KafkaError,
     },
-    /// Partitions that nobody has and nobody is going to get: whoever finds them joins under another name, which makes the
-    /// group share all of them out again.
-    #[error("nobody has partitions {partitions:?} of {topic}")]
-    Orphans {
-        /// The topic.
-        topic: String,
-        /// Its partitions that no member has.
-        partitions: Vec<i32>,
-    },
     /// The committed position does not say any more what was read. To go on would lose or double records.
     #[error("{what}")]
     PositionLost {
@@ -100,12 +91,16 @@ impl BrokerError {
                 "raise max.message.bytes of rejected_events: a rejected event needs the room of the raw one and its headers"
                     .to_owned()
             }
+            // Tried for a while: in a change of version or membership the others are about to end.
+            Self::Aborted { source, .. }
+                if source.rdkafka_error_code()
+                    == Some(RDKafkaErrorCode::InconsistentGroupProtocol) =>
+            {
+                "end the members of the group that run an older version or with another kafka.membership: they share partitions in another way".to_owned()
+            }
             Self::Aborted { .. } => "the work is done again; if it goes on, look into the broker's log".to_owned(),
             Self::Lost { .. } => {
                 "the work goes on by itself where the last transaction ended, and nothing was written twice; if this repeats, either the broker is slow to answer, or two processes share a state folder or a group member's name".to_owned()
-            }
-            Self::Orphans { .. } => {
-                "the group shares its partitions out again by itself; until the session time-out is over they wait".to_owned()
             }
             Self::PositionLost { .. } => RESET.to_owned(),
             Self::Fatal { source, .. } => match source.rdkafka_error_code() {
@@ -123,9 +118,6 @@ impl BrokerError {
                     | RDKafkaErrorCode::UnknownTopic
                     | RDKafkaErrorCode::UnknownPartition,
                 ) => "`sluicebox setup` creates the pipeline's topics; names stand under [topics]".to_owned(),
-                Some(RDKafkaErrorCode::InconsistentGroupProtocol) => {
-                    "end the members of the group that run an older version: they share partitions in another way".to_owned()
-                }
                 _ => "restart the service: it goes on where the last transaction ended".to_owned(),
             },
         }
@@ -138,10 +130,10 @@ impl BrokerError {
                 Some(code) if is_for_people(code) => Remedy::GiveUp,
                 _ => Remedy::Rejoin,
             },
-            Self::Lost { .. } | Self::Orphans { .. } => Remedy::Rejoin,
-            Self::Aborted { .. } => Remedy::Again,
-            Self::MissingTopic { .. }
-            | Self::Setting { .. }
+            Self::Lost { .. } => Remedy::Rejoin,
+            // A broker that has just been started may not know of its topics for a moment.
+            Self::Aborted { .. } | Self::MissingTopic { .. } => Remedy::Again,
+            Self::Setting { .. }
             | Self::TooLarge { .. }
             | Self::PositionLost { .. }
             | Self::Fatal { .. } => Remedy::GiveUp,
@@ -308,7 +300,6 @@ fn is_for_people(code: RDKafkaErrorCode) -> bool {
             | Code::UnsupportedForMessageFormat
             | Code::InvalidTransactionTimeout
             | Code::InvalidSessionTimeout
-            | Code::InconsistentGroupProtocol
             | Code::UnknownTopicOrPartition
             | Code::UnknownTopic
             | Code::UnknownPartition

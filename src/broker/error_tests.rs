@@ -121,7 +121,8 @@ fn a_read_that_fails_is_told_apart_too() {
         (Code::AutoOffsetReset, Remedy::GiveUp),
         (Code::OffsetOutOfRange, Remedy::GiveUp),
         (Code::TopicAuthorizationFailed, Remedy::GiveUp),
-        (Code::UnknownTopicOrPartition, Remedy::GiveUp),
+        (Code::UnknownTopicOrPartition, Remedy::Again),
+        (Code::InconsistentGroupProtocol, Remedy::Again),
         (Code::Unknown, Remedy::Again),
     ];
     for (code, expected) in table {

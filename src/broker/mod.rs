@@ -7,7 +7,6 @@ mod client;
 mod consumer;
 mod deletion;
 mod error;
-mod group;
 mod groups;
 mod guard;
 mod identity;

@@ -123,10 +123,14 @@ impl Kafka {
             .map_or(&[][..], |topic| topic.partitions());
         assert!(!partitions.is_empty(), "there is no topic {topic}");
         let end = |partition| {
-            consumer
-                .fetch_watermarks(topic, partition, ANSWER_LIMIT)
-                .expect("Kafka answers")
-                .1
+            let mut end = None;
+            // A broker that was frozen leads nothing for a moment.
+            wait_until(ANSWER_LIMIT, || {
+                let answer = consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT);
+                end = answer.ok().map(|(_, end)| end);
+                end.is_some()
+            });
+            end.expect("Kafka answers")
         };
         partitions
             .iter()

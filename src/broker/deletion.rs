@@ -41,7 +41,7 @@ impl Deletion {
         })
     }
 
-    /// Deletes what partitions hold before these offsets. Kafka refuses that for a topic that is only compacted (tried on 4.1), so
+    /// Deletes what partitions hold before these offsets. Kafka refuses that for a topic that is only compacted, so
     /// such a topic gets `cleanup.policy=compact,delete` for that moment.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! An end is the *read-uncommitted* one, and it is reached when the read-committed consumer's position gets there. The last stable
 //! offset will not do: a group's position may be committed while the marker of the same transaction has not yet reached the
-//! partition that its records are in, and these would be taken for missing (tried on Kafka 4.1; the same as KAFKA-10167).
+//! partition that its records are in, and these would be taken for missing: the protocol allows it, as in KAFKA-10167.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Stops and starts in the middle of the stream: no event is lost, none is counted twice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{SubsecRound, Utc};
 use sluicebox::generate::{Event, Events, Options};
@@ -90,4 +90,56 @@ fn parts(events: &[Event]) -> Vec<Vec<(Option<&'static str>, Vec<u8>)>> {
         produced.push(again.chain(fresh).collect());
     }
     produced
+}
+
+/// From the start of a process to its first committed rows, with a state of [`KEYS`].
+const FIRST_OUTPUT: Duration = Duration::from_secs(5);
+const KEYS: usize = 10_000;
+/// The tests share the machine with others, so a restart may be slow once.
+const TRIES: usize = 3;
+
+/// Events of as many customers, so that each is a key of its own.
+fn customers(round: usize, count: usize) -> Vec<(Option<String>, Vec<u8>)> {
+    let now = Utc::now().to_rfc3339();
+    let event = |number: usize| {
+        let customer = format!("CUST_{number}");
+        let value = format!(
+            r#"{{"event_id":"{round}-{number}","customer_id":"{customer}","event_type":"PAGE_VIEW","amount":1.5,"currency":"USD","event_timestamp":"{now}"}}"#
+        );
+        (Some(customer), value.into_bytes())
+    };
+    (0..count).map(event).collect()
+}
+
+#[test]
+fn a_stop_under_load_ends_within_ten_seconds_and_a_restart_with_ten_thousand_keys_works_within_five()
+ {
+    let books = Books::open("restart-time");
+    books.deployment.produce(customers(0, KEYS));
+    let mut service = books.deployment.start(&["run"]);
+    let keys = format!("sluicebox_gold_state_keys{{table=\"{}\"}}", books.gold);
+    service.wait_for("all keys are counted", LIMIT, |service| {
+        usize::try_from(service.metric(&keys)) == Ok(KEYS)
+    });
+    let mut took = Vec::new();
+    for round in 1..=TRIES {
+        // It has something to do, and is told to end in the middle of it.
+        books.deployment.produce(customers(round, KEYS));
+        assert!(service.terminate().success());
+        books.deployment.produce(customers(round + TRIES, 100));
+        let started = Instant::now();
+        service = books.deployment.start(&["run"]);
+        service.wait_for("rows are committed", LIMIT, |service| {
+            service.log().contains("batch counted")
+        });
+        took.push(started.elapsed());
+        if started.elapsed() <= FIRST_OUTPUT {
+            break;
+        }
+    }
+    assert!(
+        took.last().is_some_and(|last| *last <= FIRST_OUTPUT),
+        "{took:?}"
+    );
+    assert!(service.terminate().success());
 }

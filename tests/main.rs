@@ -8,6 +8,7 @@ mod bad_sql;
 mod chaos;
 mod command_line;
 mod generate;
+mod gold_topics;
 mod golden_fixture;
 mod harness;
 mod hostile_events;

@@ -19,6 +19,9 @@ use crate::support::wait_until;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// A reset waits that long for static members to be gone.
+const SESSION_TIMEOUT: &str = "kafka.session_timeout=6s";
+
 /// A deployment, and the folder that its service keeps between two runs.
 struct Kept {
     books: Books,
@@ -53,6 +56,7 @@ impl Kept {
             "clean.batch_events=100",
             "gold.batch_events=100",
             "gold.snapshot_interval=100ms",
+            SESSION_TIMEOUT,
         ] {
             arguments.extend(["--set", setting]);
         }
@@ -173,13 +177,19 @@ fn a_damaged_copy_and_one_of_a_topic_that_was_made_anew_are_told_and_ignored() {
     assert_eq!(ignored(&log, "it is damaged"), damaged);
     assert_eq!(from_copies(&log), 0);
 
-    // The topic with the same records, but made anew.
+    // The topic with the same records, but made anew: nobody can know that they are the same, so that is for a person to say.
     let records = Kafka::shared().read_all(&kept.books.gold);
     rebuild(&kept.books.gold, &records, &[])
         .commit_transaction(LIMIT)
         .unwrap();
     let copies = kept.snapshots().len();
     assert!(copies <= usize::try_from(PARTITIONS).unwrap() && copies > 0);
+    let mut service = kept.start("");
+    assert!(wait_until(LIMIT, || service.ended().is_some()));
+    let said = service.log();
+    assert!(said.contains("was deleted and made again"), "{said}");
+    let reset = ["--set", SESSION_TIMEOUT, "reset", "gold", "--yes"];
+    kept.books.deployment.done(&reset);
     let log = kept.run(500);
     assert_eq!(ignored(&log, "it is of another topic"), copies);
     assert_eq!(from_copies(&log), 0);

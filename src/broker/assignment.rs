@@ -4,13 +4,34 @@ use super::error::BrokerError;
 use super::identity::Identity;
 use super::position::{NextOffset, Partition};
 
+/// What stands, in the metadata of a position, before what its job remembers of its outputs.
+const OUTPUTS: &str = " outputs=";
+
 /// A partition that was given to this member, and where its work begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The partition's number.
     pub partition: i32,
     /// The group's committed position, if it has one.
     pub committed: Option<NextOffset>,
+    /// What the job remembered of its outputs with that position; empty when it did not, or after a reset.
+    pub outputs: String,
+}
+
+/// The metadata of a position: which topic it is of, and what its job remembers of its outputs.
+pub(super) fn metadata(identity: &Identity, outputs: &str) -> String {
+    if outputs.is_empty() {
+        identity.to_string()
+    } else {
+        format!("{identity}{OUTPUTS}{outputs}")
+    }
+}
+
+/// The part of the metadata that is the job's.
+pub(super) fn outputs_of(metadata: &str) -> &str {
+    metadata
+        .split_once(OUTPUTS)
+        .map_or("", |(_, outputs)| outputs)
 }
 
 /// A partition's offsets: the first that is there, and the one that comes next.
@@ -67,6 +88,9 @@ pub(super) fn compare(
     if committed_for.is_empty() {
         return Ok(());
     }
+    let committed_for = committed_for
+        .split_once(OUTPUTS)
+        .map_or(committed_for, |(identity, _)| identity);
     let lost = |why: String| {
         Err(BrokerError::PositionLost {
             what: format!("the committed position of {at} is of {why}"),
@@ -158,6 +182,11 @@ mod tests {
         for (then, expected) in [
             ("", None),
             ("cluster=c topic=t partitions=3", None),
+            ("cluster=c topic=t partitions=3 outputs=gold:x:0:1", None),
+            (
+                "cluster=c topic=u partitions=3 outputs=gold:x:0:1",
+                Some("was deleted"),
+            ),
             ("cluster=d topic=t partitions=3", Some("another cluster")),
             ("cluster=c topic=u partitions=3", Some("was deleted")),
             ("cluster=c topic=t partitions=2", Some("had 2 partitions")),
@@ -170,5 +199,17 @@ mod tests {
                 (compared, _) => panic!("`{then}`: {compared:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_the_job_remembers_reads_back_beside_the_topic() {
+        let topic: Identity = "cluster=c topic=t partitions=3".parse().unwrap();
+        for outputs in ["", "gold:x:0:1,other:y:2:3"] {
+            let written = metadata(&topic, outputs);
+            assert_eq!(outputs_of(&written), outputs);
+            compare(&at(), &written, &topic).unwrap();
+        }
+        assert_eq!(metadata(&topic, ""), topic.to_string());
+        assert_eq!(outputs_of(""), "");
     }
 }

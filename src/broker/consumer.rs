@@ -1,6 +1,6 @@
 //! A member of a consumer group: records of committed transactions, in partition order.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::assignment::{Assignment, Log, compare};
+use super::assignment::{Assignment, Log, compare, metadata, outputs_of};
 use super::client::{CALL_TIMEOUT, Kafka, Membership};
 use super::error::BrokerError;
 use super::identity::Identity;
@@ -244,6 +244,7 @@ impl GroupConsumer {
                 assignments.push(Assignment {
                     partition: number,
                     committed,
+                    outputs: outputs_of(element.metadata()).to_owned(),
                 });
             }
         }
@@ -317,13 +318,13 @@ impl GroupConsumer {
         group.ok_or_else(|| lost(RDKafkaErrorCode::UnknownMemberId))
     }
 
-    /// Positions, each with the topic that it is of.
+    /// Positions, each with the topic that it is of and what is remembered with it.
     pub(super) fn list(
         &self,
         positions: &[(i32, NextOffset)],
+        outputs: &BTreeMap<i32, String>,
     ) -> Result<TopicPartitionList, BrokerError> {
         let mut list = TopicPartitionList::new();
-        let identity = self.identity.to_string();
         for (partition, position) in positions {
             let mut element = list.add_partition(&self.topic, *partition);
             element
@@ -332,7 +333,8 @@ impl GroupConsumer {
                     call: "a list of positions",
                     source,
                 })?;
-            element.set_metadata(&identity);
+            let outputs = outputs.get(partition).map_or("", String::as_str);
+            element.set_metadata(metadata(&self.identity, outputs));
         }
         Ok(list)
     }

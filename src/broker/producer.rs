@@ -1,5 +1,6 @@
 //! A transactional producer: records and the positions they were made from, all together or not at all.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -97,6 +98,8 @@ impl Headers {
 pub struct Commit<'a> {
     /// Per partition of the consumer's topic: what comes next.
     pub positions: &'a [(i32, NextOffset)],
+    /// Per partition, if there is anything: what is to be remembered of the outputs with its position, at most 4,000 bytes.
+    pub outputs: &'a BTreeMap<i32, String>,
     /// The member that read them.
     pub consumer: &'a GroupConsumer,
 }
@@ -269,7 +272,7 @@ impl TransactionalProducer {
     pub fn commit(&self, commit: &Commit<'_>) -> Result<(), BrokerError> {
         self.settle()?;
         crash::point(self.job, "produce.after");
-        let positions = commit.consumer.list(commit.positions)?;
+        let positions = commit.consumer.list(commit.positions, commit.outputs)?;
         let group = commit.consumer.group()?;
         crash::point(self.job, "offsets.before");
         let deadline = Instant::now() + STEP_TIMEOUT;

@@ -243,6 +243,7 @@ fn write(
     let positions: Vec<(i32, NextOffset)> = positions.into_iter().collect();
     producer.commit(&Commit {
         positions: &positions,
+        outputs: &BTreeMap::new(),
         consumer,
     })
 }

@@ -94,6 +94,9 @@ impl Definition {
 
     /// What clean rows change in the state of their partition, in the order of its log. Rows that are too late, or that the
     /// query fails on, are left out and told; they do not move event time.
+    ///
+    /// Where rows fail only together, which of them is refused may depend on the batch: a sum that overflows in the middle of a
+    /// batch and is back in range at its end refuses nobody, and cut in two the same rows do.
     pub(crate) fn merge(&self, state: &State, clean: &RecordBatch) -> anyhow::Result<Changed> {
         let mut rows = Rows {
             numbers: (0..clean.num_rows()).collect(),

@@ -4,7 +4,8 @@
 //! only, an idle partition then holds back nobody, and a verdict does not depend on which member has which partitions. It
 //! moves with every event that is counted, to min(the key's time, the record's timestamp): without the second, one event from
 //! the future would make all others late. So the verdicts are a function of the partition's log alone, in whatever batches,
-//! and however often the job is restarted in between.
+//! and however often the job is restarted in between. The one exception are rows that a query fails on only together with
+//! others, as in a sum that overflows: which of them is refused, and so does not move event time, may depend on the batch.
 
 use std::collections::BTreeMap;
 use std::fmt;

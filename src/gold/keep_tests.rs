@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::definition::Definition;
 use super::keep::{Horizon, Keep};
-use super::state::{BadState, State};
+use super::state::{BadState, FEWEST_RESTORED, State};
 use crate::sql::{Pipeline, Settings};
 
 const HOUR: i64 = 3_600_000_000;
@@ -33,6 +33,8 @@ const FOR_EVER: &str = "SELECT device, COUNT(*) AS events FROM clean_events GROU
 /// Fails as soon as a device has a second event.
 const NO_PAIRS: &str =
     "SELECT device, 100 / (COUNT(*) - 2) AS odd FROM clean_events GROUP BY device";
+const TOMORROW: &str =
+    "SELECT device, MAX(taken_at) + INTERVAL '1 day' AS tomorrow FROM clean_events GROUP BY device";
 const TWO_TIMES: &str =
     "SELECT device, DATE_TRUNC('hour', taken_at) AS hour, CAST(taken_at AS DATE) AS day,
     COUNT(*) AS events FROM clean_events GROUP BY device, 2, day";
@@ -47,6 +49,7 @@ pub(super) fn pipeline() -> Arc<Pipeline> {
         ("gold/for_ever.sql", FOR_EVER),
         ("gold/two_times.sql", TWO_TIMES),
         ("gold/z_no_pairs.sql", NO_PAIRS),
+        ("gold/z_tomorrow.sql", TOMORROW),
     ] {
         fs::write(folder.path().join(name), text).unwrap();
     }
@@ -444,4 +447,75 @@ fn an_event_that_does_not_fit_behind_others_of_its_batch_is_refused_and_the_othe
     );
     state.apply(&changed.update).unwrap();
     assert_eq!(state.len(), 3);
+}
+
+#[test]
+fn an_event_whose_result_has_no_written_form_is_refused_and_the_others_are_not() {
+    let pipeline = pipeline();
+    let at = pipeline
+        .gold
+        .iter()
+        .position(|gold| gold.name == "z_tomorrow");
+    let definition = Definition::new(&pipeline, at.unwrap(), None).unwrap();
+    let last_day = 2_932_896 * DAY;
+    let event = |device, taken_at| Event {
+        device,
+        share: 1,
+        taken_at: Some(taken_at),
+        timestamp: START,
+    };
+    let mut state = definition.empty_state().unwrap();
+    for _ in 0..2 {
+        let events = [event("a", START), event("a", last_day), event("b", START)];
+        let changed = definition
+            .merge(&state, &batch(&pipeline, &events))
+            .unwrap();
+        let [(1, reason)] = changed.refused.as_slice() else {
+            panic!("{:?}", changed.refused);
+        };
+        assert_eq!(reason.code, "evaluation");
+        assert!(
+            reason.detail.contains("outside the years"),
+            "{}",
+            reason.detail
+        );
+        let written = &changed.update.written;
+        let rows: Vec<_> = (0..changed.update.len())
+            .map(|row| String::from_utf8_lossy(written.row(row)).into_owned())
+            .collect();
+        assert_eq!(rows.len(), 2, "{rows:?}");
+        assert!(
+            rows.iter().all(|row| row.contains("2024-10-05T")),
+            "{rows:?}"
+        );
+        assert!(written.key(0).starts_with(b"{\"device\":"));
+        state.apply(&changed.update).unwrap();
+    }
+}
+
+#[test]
+fn a_topic_of_all_keys_that_ever_were_is_read_back_within_what_is_kept() {
+    let pipeline = pipeline();
+    let definition = days(&pipeline, "3d");
+    let days = 2 * FEWEST_RESTORED;
+    let mut worked = Worked::new(&pipeline, &definition);
+    let events: Vec<Event> = (0..i64::try_from(days).unwrap())
+        .map(|day| Event {
+            device: "a",
+            share: 1,
+            taken_at: Some(START + day * DAY),
+            timestamp: START + day * DAY,
+        })
+        .collect();
+    for events in events.chunks(10_000) {
+        worked.count(events, 0);
+    }
+    assert_eq!(worked.headers.len(), days);
+    let mut state = definition.empty_state().unwrap();
+    for header in &worked.headers {
+        state.restore(header).unwrap();
+        assert!(state.len() <= FEWEST_RESTORED, "{} keys", state.len());
+    }
+    state.evict().unwrap();
+    assert_eq!(state.len(), 4, "three days and today");
 }

@@ -15,6 +15,7 @@ mod definition;
 mod keep;
 #[cfg(test)]
 mod keep_tests;
+mod outputs;
 mod restore;
 mod run;
 mod snapshot;
@@ -24,6 +25,7 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub(crate) use batch::CleanBatches;
 pub use keep::{Keep, check_keep};

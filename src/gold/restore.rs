@@ -13,12 +13,13 @@ use metrics::gauge;
 use tracing::{info, warn};
 
 use super::definition::Definition;
+use super::outputs::{self, Remembered};
 use super::snapshot::{Snapshots, Standing};
 use super::state::{BadState, State};
 use super::table::{STATE, Table};
 use crate::broker::{
-    BrokerError, ChangelogReader, ChangelogRecord, Extent, Kafka, KafkaError, NextOffset,
-    Partition, Polled,
+    Assignment, BrokerError, ChangelogReader, ChangelogRecord, Extent, Kafka, KafkaError,
+    NextOffset, Partition, Polled,
 };
 use crate::crash;
 use crate::sql::Column;
@@ -36,6 +37,12 @@ const NO_PROGRESS: Duration = Duration::from_secs(60);
 
 /// Most of the time between two calls that counts as waiting for the broker: the worker had other things to do as well.
 const MOST_BETWEEN: Duration = Duration::from_secs(1);
+
+/// A new leader of a partition may know its end a moment late.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two looks at such an end.
+const END_INTERVAL: Duration = Duration::from_millis(200);
 
 /// One look for a record.
 const LOOK: Duration = Duration::from_millis(10);
@@ -58,6 +65,8 @@ struct Progress {
     table: usize,
     at: Partition,
     committed: Option<NextOffset>,
+    /// Whether other tables were counted up to the committed position, and this one was not.
+    left_out: bool,
     state: State,
     /// Keys that came from the local copy.
     copied: usize,
@@ -93,20 +102,17 @@ impl Restore {
         })
     }
 
-    /// Begins to restore a partition that was assigned; `committed` is where its events are read on. To be called only once
-    /// whoever had the partition before cannot write any more, since the end of its log is taken now.
+    /// Begins to restore a partition that was assigned. To be called only once whoever had the partition before cannot write
+    /// any more, since the end of its log is taken now.
     ///
     /// # Errors
-    /// No broker, or a query that cannot be prepared.
-    pub(crate) fn begin(
-        &mut self,
-        partition: i32,
-        committed: Option<NextOffset>,
-    ) -> anyhow::Result<()> {
+    /// No broker, a query that cannot be prepared, or a topic that is not the one that was counted into.
+    pub(crate) fn begin(&mut self, given: &Assignment) -> anyhow::Result<()> {
+        let partition = given.partition;
         self.forget(partition)?;
         crash::point("gold", "restore.before");
         for table in 0..self.tables.len() {
-            let progress = self.prepare(table, partition, committed)?;
+            let progress = self.prepare(table, given)?;
             if progress.reads {
                 self.reader.add(&progress.at, progress.position)?;
             }
@@ -119,12 +125,8 @@ impl Restore {
         Ok(())
     }
 
-    fn prepare(
-        &self,
-        table: usize,
-        partition: i32,
-        committed: Option<NextOffset>,
-    ) -> anyhow::Result<Progress> {
+    fn prepare(&self, table: usize, given: &Assignment) -> anyhow::Result<Progress> {
+        let partition = given.partition;
         let (definition, topic) = &self.tables[table];
         let query = definition.query();
         let at = Partition {
@@ -132,7 +134,14 @@ impl Restore {
             number: partition,
         };
         let started = Instant::now();
-        let extent = self.reader.extent(&at)?;
+        let remembered = outputs::remembered(&given.outputs, definition.name())?;
+        let same = remembered
+            .as_ref()
+            .filter(|remembered| remembered.is_of(topic));
+        let extent = self.extent(&at, same.map_or(NextOffset::START, Remembered::next))?;
+        if let Some(remembered) = &remembered {
+            remembered.check(&at, topic, extent)?;
+        }
         let copy = self.snapshots.load(definition, topic, partition, extent);
         let copy = copy.unwrap_or_else(|reason| {
             warn!(partition = %at, %reason, "snapshot ignored, reading the whole topic");
@@ -150,7 +159,8 @@ impl Restore {
         Ok(Progress {
             table,
             at,
-            committed,
+            committed: given.committed,
+            left_out: remembered.is_none() && !given.outputs.is_empty(),
             copied: state.len(),
             state,
             keys: Decoder::new(&key_columns),
@@ -161,6 +171,18 @@ impl Restore {
             started,
             said: started,
         })
+    }
+
+    /// What the log holds; asked again for a moment when it ends before `next`, which it went to.
+    fn extent(&self, at: &Partition, next: NextOffset) -> Result<Extent, BrokerError> {
+        let deadline = Instant::now() + END_TIMEOUT;
+        loop {
+            let extent = self.reader.extent(at)?;
+            if extent.end >= next || Instant::now() > deadline {
+                return Ok(extent);
+            }
+            std::thread::sleep(END_INTERVAL);
+        }
     }
 
     /// The partition is not this member's any more.
@@ -349,6 +371,17 @@ impl Progress {
                 "{} has rows, but the group has no committed position to go on from\nhint: the group was deleted, or was idle for longer than the brokers keep positions; `sluicebox reset gold` counts everything anew",
                 self.at
             ));
+        }
+        if self.left_out && self.state.len() > 0 {
+            return Err(anyhow!(
+                "{} has rows, but gold/{}.sql was not there when other tables were counted up to the committed position\nhint: `sluicebox reset gold` counts everything anew from clean_events; or give the file a new name",
+                self.at,
+                self.at.topic
+            ));
+        }
+        if self.left_out {
+            let hint = "`sluicebox reset gold` counts everything anew from clean_events";
+            warn!(partition = %self.at, hint, "a new table, it counts from the committed position on");
         }
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(partition = %self.at, records = self.records, keys = self.state.len(), bytes = self.state.bytes(), ms, "restored");

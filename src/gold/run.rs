@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::batch::CleanBatches;
 use super::keep::Keep;
+use super::outputs;
 use super::restore::Restore;
 use super::snapshot::Snapshots;
 use super::table::{Merged, Table, positions};
@@ -127,6 +128,8 @@ impl Work for GoldJob<'_> {
             let topic = admin.identity(table.name())?.to_string();
             table.is_of(topic);
         }
+        let names = self.tables.iter();
+        outputs::check_length(names.map(|table| (table.name(), table.topic())))?;
         // What an earlier session was about to restore is void.
         self.restore = Restore::new(self.kafka, &self.tables, &self.snapshots)?;
         Ok(())
@@ -134,7 +137,7 @@ impl Work for GoldJob<'_> {
 
     fn assigned(&mut self, given: &[Assignment]) -> anyhow::Result<()> {
         for given in given {
-            self.restore.begin(given.partition, given.committed)?;
+            self.restore.begin(given)?;
         }
         Ok(())
     }
@@ -236,12 +239,22 @@ fn commit_batch(
         last.insert(record.partition(), record.offset());
     }
     let positions = positions(&last);
+    let outputs: BTreeMap<i32, String> = last
+        .keys()
+        .map(|partition| {
+            let remembered = tables
+                .iter()
+                .filter_map(|table| table.remembered(*partition));
+            (*partition, remembered.collect::<Vec<_>>().join(","))
+        })
+        .collect();
     let mut tries = 0;
     loop {
         producer.begin()?;
         let written = write(config, producer, tables, &updates, &by_partition).and_then(|()| {
             Ok(producer.commit(&Commit {
                 positions: &positions,
+                outputs: &outputs,
                 consumer,
             })?)
         });
@@ -273,11 +286,11 @@ fn commit_batch(
 fn write(
     config: &Config,
     producer: &TransactionalProducer,
-    tables: &mut [Table],
+    tables: &[Table],
     updates: &Updates,
     by_partition: &BTreeMap<i32, (RecordBatch, Vec<&Record<'_>>)>,
 ) -> anyhow::Result<()> {
-    for (table, changes) in tables.iter_mut().zip(updates) {
+    for (table, changes) in tables.iter().zip(updates) {
         for change in changes {
             table.send(producer, change)?;
             let from = &by_partition[&change.partition].1;

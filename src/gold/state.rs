@@ -13,6 +13,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::DataFusionError;
 
 use super::keep::Horizon;
+use super::written::Written;
 use crate::sql::GoldQuery;
 use crate::sql::decode::Decoder;
 
@@ -21,6 +22,9 @@ const HEADER_VERSION: u8 = 2;
 
 /// What a header has for no watermark.
 const NO_WATERMARK: i64 = i64::MIN;
+
+/// Fewest keys that are read back before those are looked for that are too old.
+pub(super) const FEWEST_RESTORED: usize = 100_000;
 
 /// Keys that are looked at together for their time.
 const LOOK: usize = 8192;
@@ -39,6 +43,8 @@ pub(crate) struct State {
     horizon: Option<Horizon>,
     /// The time before which no key is left.
     evicted: i64,
+    /// So many keys may be read back before those are looked for that are too old.
+    room: usize,
 }
 
 /// What a batch changes: the touched keys, their new states, and the result rows to emit, row by row the same key.
@@ -47,6 +53,8 @@ pub(crate) struct Update {
     pub(crate) results: RecordBatch,
     /// Event time of the partition behind the batch, in microseconds; None without a `keep`.
     pub(crate) watermark: Option<i64>,
+    /// The result columns, as they stand in the topic.
+    pub(crate) written: Written,
     fingerprint: [u8; 8],
     keys: Rows,
     states: Rows,
@@ -80,6 +88,7 @@ impl State {
             watermark: None,
             horizon: None,
             evicted: i64::MIN,
+            room: FEWEST_RESTORED,
             schema,
         })
     }
@@ -106,6 +115,9 @@ impl State {
     }
 
     /// What a batch of clean rows changes.
+    ///
+    /// # Errors
+    /// A query that fails on them, or a result that has no written form.
     pub(crate) fn merge(
         &self,
         query: &GoldQuery,
@@ -135,6 +147,7 @@ impl State {
         let results = query.finish(merged)?;
         self.same_order(query, &results, &keys)?;
         Ok(Update {
+            written: Written::of(query, &results)?,
             results,
             watermark: self.watermark,
             fingerprint: self.fingerprint,
@@ -215,6 +228,11 @@ impl State {
             self.watermark = self.watermark.max(Some(watermark));
         }
         self.put(key, state);
+        if self.rows.len() > self.room {
+            // A topic holds every key that ever was; twice what stays is looked through at most, so that it is seldom.
+            self.evict().map_err(|_| BadState::Malformed)?;
+            self.room = FEWEST_RESTORED.max(2 * self.rows.len());
+        }
         Ok(())
     }
 

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use metrics::{counter, gauge};
 use tracing::{info, warn};
 
 use super::definition::Definition;
 use super::keep::Keep;
+use super::outputs;
 use super::snapshot::{Snapshots, Standing};
 use super::state::{State, Update};
 use crate::broker::{Headers, NextOffset, Outgoing, Partition, TransactionalProducer};
 use crate::rejected::Reason;
-use crate::sql::encode::{Encoded, Encoder};
-use crate::sql::{GoldQuery, Pipeline};
+use crate::sql::Pipeline;
 
 /// The header that carries a row's mergeable state.
 pub(crate) const STATE: &str = "sluicebox.state";
@@ -36,8 +36,6 @@ pub(crate) struct Merged {
 /// One file of gold/ at work.
 pub(crate) struct Table {
     definition: Arc<Definition>,
-    keys: Encoder,
-    rows: Encoder,
     states: HashMap<i32, Held>,
     /// The identity of its topic.
     topic: String,
@@ -62,19 +60,9 @@ impl Table {
         at: usize,
         keep: Option<&Keep>,
     ) -> anyhow::Result<Self> {
-        let definition = Definition::new(pipeline, at, keep)?;
-        let query = definition.query();
-        let fields: Vec<Field> = query
-            .columns()
-            .iter()
-            .map(|column| Field::new(&column.name, column.sql_type.arrow(), true))
-            .collect();
-        let key_fields: Vec<Field> = query.key().iter().map(|at| fields[*at].clone()).collect();
         Ok(Self {
-            keys: Encoder::new(&Schema::new(key_fields))?,
-            rows: Encoder::new(&Schema::new(fields))?,
             states: HashMap::new(),
-            definition: Arc::new(definition),
+            definition: Arc::new(Definition::new(pipeline, at, keep)?),
             topic: String::new(),
         })
     }
@@ -132,17 +120,10 @@ impl Table {
         Ok(())
     }
 
-    /// The keys and the values of an update's rows, as they stand in the topic.
-    ///
-    /// # Errors
-    /// A date or timestamp that has no written form.
-    pub(crate) fn encode(&mut self, merged: &Merged) -> anyhow::Result<(Encoded<'_>, Encoded<'_>)> {
-        let query = self.definition.query();
-        let results = &merged.update.results;
-        let keys = self.keys.encode(&keyed(query, results)?)?;
-        let columns: Vec<usize> = (0..query.columns().len()).collect();
-        let rows = self.rows.encode(&results.project(&columns)?)?;
-        Ok((keys, rows))
+    /// What a position in this partition is to remember of the table's topic.
+    pub(crate) fn remembered(&self, partition: i32) -> Option<String> {
+        let standing = self.states.get(&partition)?.standing;
+        Some(outputs::written(self.name(), &self.topic, standing))
     }
 
     /// Writes a local copy of the first state that has changed and was not written for `interval`; whether there was one.
@@ -235,25 +216,24 @@ impl Table {
 
     /// Sends the rows of an update, each with its state, to the same partition that their events came from.
     pub(crate) fn send(
-        &mut self,
+        &self,
         producer: &TransactionalProducer,
         merged: &Merged,
     ) -> anyhow::Result<()> {
-        let definition = Arc::clone(&self.definition);
-        let width = definition.query().columns().len();
+        let width = self.definition.query().columns().len();
         let results = &merged.update.results;
         let newest = results
             .column(width)
             .as_primitive::<TimestampMicrosecondType>();
-        let (keys, rows) = self.encode(merged)?;
+        let written = &merged.update.written;
         let mut state = Vec::new();
         for row in 0..merged.update.len() {
             merged.update.header(row, &mut state);
             producer.send(Outgoing {
-                topic: definition.name(),
+                topic: self.definition.name(),
                 partition: Some(merged.partition),
-                key: Some(keys.row(row)),
-                value: Some(rows.row(row)),
+                key: Some(written.key(row)),
+                value: Some(written.row(row)),
                 timestamp_ms: if newest.is_valid(row) {
                     newest.value(row).div_euclid(1000)
                 } else {
@@ -265,25 +245,6 @@ impl Table {
         }
         Ok(())
     }
-}
-
-fn keyed(query: &GoldQuery, results: &RecordBatch) -> anyhow::Result<RecordBatch> {
-    let columns: Vec<(&str, ArrayRef)> = query
-        .key()
-        .iter()
-        .map(|at| {
-            (
-                query.columns()[*at].name.as_str(),
-                Arc::clone(results.column(*at)),
-            )
-        })
-        .collect();
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
-        .collect();
-    let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
 /// The position after the last record of each partition.

@@ -175,9 +175,9 @@ fn recompute(
         for (partition, (rows, from)) in batches.decode(&records)? {
             let merged = table.merge(partition, &rows)?;
             table.apply(&merged, &[])?;
-            let (keys, values) = table.encode(&merged)?;
-            for row in 0..keys.len() {
-                expected.insert(keys.row(row).into(), hash_of(Some(values.row(row))));
+            let written = &merged.update.written;
+            for row in 0..merged.update.len() {
+                expected.insert(written.key(row).into(), hash_of(Some(written.row(row))));
             }
             for (row, reason) in &merged.refused {
                 let key = (partition, from[*row].offset(), reason.code.clone());

@@ -94,10 +94,15 @@ impl Encoder {
                 .extend_from_slice(if columns.is_empty() { b"{}" } else { b"}" });
             self.ends.push(self.bytes.len());
         }
-        Ok(Encoded {
+        Ok(self.encoded())
+    }
+
+    /// What was written last, once more.
+    pub fn encoded(&self) -> Encoded<'_> {
+        Encoded {
             bytes: &self.bytes,
             ends: &self.ends,
-        })
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! it, and goes with them. Before its first session a worker gives up when no broker answers: that is a wrong setting. After
 //! it, it waits for the broker for as long as it takes.
 
+mod ends;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use crate::broker::{
     Record, Remedy, TransactionalProducer,
 };
 use crate::status::{Job, Stage, Status};
+use ends::Ends;
 
 /// Longest time that restores have between two polls.
 const RESTORE_SLICE: Duration = Duration::from_millis(100);
@@ -28,6 +31,9 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// Sessions in a row that end in a way that nobody knows, with nothing done in them, before the job gives up.
 const MOST_FRUITLESS: u32 = 10;
+
+/// A session that lasted this long was none that failed at once, whatever ended it.
+const LONG_SESSION: Duration = Duration::from_secs(60);
 
 /// Between two questions whether the broker is back.
 const BETWEEN_PROBES: Duration = Duration::from_secs(1);
@@ -86,6 +92,11 @@ pub(crate) trait Work {
     /// Goes on with restoring for about `budget`; answers with the partitions that can be read from now on.
     fn restore(&mut self, budget: Duration) -> anyhow::Result<Vec<i32>>;
 
+    /// What a position in this partition is to remember of the topics that hold what was made up to it; empty for nothing.
+    fn outputs(&self, _partition: i32) -> String {
+        String::new()
+    }
+
     /// Processes and commits records of restored partitions. After an error nothing of them is kept.
     fn process(&mut self, session: &Session, records: &[Record<'_>]) -> anyhow::Result<()>;
 }
@@ -108,6 +119,8 @@ pub(crate) fn run(
         stop,
         assigned: BTreeMap::new(),
         restoring: BTreeSet::new(),
+        ends: Ends::default(),
+        joined: false,
         lost: None,
         probed: Instant::now(),
         fruitful: false,
@@ -120,6 +133,7 @@ pub(crate) fn run(
     let mut wait = WAITS.0;
     while !stop.is_cancelled() {
         let opened = worker.open(work);
+        let began = Instant::now();
         let ended = match opened {
             Ok(session) => {
                 had_session = true;
@@ -131,7 +145,7 @@ pub(crate) fn run(
             Err(error) => Err(error),
         };
         let Err(error) = ended else { break };
-        if std::mem::take(&mut worker.fruitful) {
+        if std::mem::take(&mut worker.fruitful) || began.elapsed() >= LONG_SESSION {
             (fruitless, wait) = (0, WAITS.0);
         }
         let Some(remedy) = remedy_of(&error).filter(|_| had_session) else {
@@ -187,6 +201,9 @@ struct Worker<'a> {
     /// The partitions that are this member's, each with the position that the group has committed.
     assigned: BTreeMap<i32, i64>,
     restoring: BTreeSet<i32>,
+    ends: Ends,
+    /// Whether the group has said what this member is given, be it nothing.
+    joined: bool,
     /// Since when the worker cannot get on, once that was said.
     lost: Option<Instant>,
     probed: Instant,
@@ -232,7 +249,7 @@ impl Worker<'_> {
         } else {
             Duration::ZERO
         };
-        let polled = consumer.poll(self.seat.batch_events, wait)?;
+        let polled = consumer.poll(self.seat.batch_events, wait, self.stop)?;
         for change in polled.changes {
             self.apply(change, consumer, work)?;
         }
@@ -256,6 +273,14 @@ impl Worker<'_> {
                 }
             }
         }
+        self.ends.reached(
+            polled
+                .ended
+                .into_iter()
+                .filter(|ended| !self.restoring.contains(ended)),
+        );
+        let outputs = |partition| work.outputs(partition);
+        self.ends.commit(session, &mut self.assigned, outputs)?;
         for (partition, end) in consumer.ends() {
             if let Some(committed) = self.assigned.get(&partition) {
                 self.show_lag(partition, end - committed);
@@ -278,12 +303,19 @@ impl Worker<'_> {
                 for partition in &partitions {
                     self.assigned.remove(partition);
                     self.restoring.remove(partition);
+                    self.ends.forget(*partition);
                     self.show_lag(*partition, 0);
+                }
+                if consumer.is_eager() {
+                    // All of them went, and what comes back is still to be said.
+                    self.joined = false;
+                    self.stage(Stage::Starting);
                 }
             }
             Change::Assigned(partitions) => {
                 info!(?partitions, "partitions assigned");
                 let given = consumer.take_up(&partitions)?;
+                self.joined = true;
                 for given in &given {
                     let committed = given.committed.map_or(0, NextOffset::get);
                     self.assigned.insert(given.partition, committed);
@@ -304,9 +336,10 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// The worker works when nothing is left to be restored, and be it that it has no partition.
+    /// The worker works when the group has given it its partitions and nothing is left to be restored, and be it that it got
+    /// none.
     fn settle(&mut self) {
-        if !self.restoring.is_empty() {
+        if !self.joined || !self.restoring.is_empty() {
             return;
         }
         if let Some(since) = self.lost.take() {
@@ -339,6 +372,8 @@ impl Worker<'_> {
             );
         }
         self.restoring.clear();
+        self.ends = Ends::default();
+        self.joined = false;
     }
 
     /// As `kafka-consumer-groups` counts it: from the committed position to the end of the log, markers included.

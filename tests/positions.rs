@@ -1,15 +1,19 @@
 //! Committed positions that do not say any more what was read: the service stops with the reason and the choices, instead of
 //! losing or doubling events.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
+use chrono::{SubsecRound, Utc};
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sluicebox::generate::{Events, Options};
 
 use crate::support::deployment::{Deployment, PARTITIONS};
 use crate::support::kafka::Kafka;
@@ -85,6 +89,15 @@ fn group(deployment: &Deployment) -> String {
     format!("sluicebox-{}-clean", deployment.clean)
 }
 
+fn delete_group(deployment: &Deployment) {
+    let deleted = wait_until(LIMIT, || {
+        let name = group(deployment);
+        let answer = block_on(admin().delete_groups(&[&name], &AdminOptions::new())).unwrap();
+        answer[0].is_ok()
+    });
+    assert!(deleted);
+}
+
 #[test]
 fn a_raw_topic_that_was_deleted_and_made_again_stops_the_service() {
     let deployment = worked("recreated");
@@ -113,12 +126,7 @@ fn partitions_that_were_added_stop_the_service() {
 #[test]
 fn a_group_that_was_deleted_stops_the_service() {
     let deployment = worked("deleted-group");
-    let deleted = wait_until(LIMIT, || {
-        let name = group(&deployment);
-        let answer = block_on(admin().delete_groups(&[&name], &AdminOptions::new())).unwrap();
-        answer[0].is_ok()
-    });
-    assert!(deleted);
+    delete_group(&deployment);
     assert_stops(&deployment, "has no position in");
 }
 
@@ -134,6 +142,88 @@ fn records_that_were_deleted_before_they_were_read_stop_the_service() {
     let before = TopicPartitionList::from_topic_map(&ends).unwrap();
     block_on(admin().delete_records(&before, &AdminOptions::new())).unwrap();
     assert_stops(&deployment, "records were deleted before they were read");
+}
+
+/// Deletes everything that a topic holds.
+fn empty(topic: &str) {
+    let ends: HashMap<_, _> = (0..PARTITIONS)
+        .map(|partition| ((topic.to_owned(), partition), Offset::End))
+        .collect();
+    let before = TopicPartitionList::from_topic_map(&ends).unwrap();
+    block_on(admin().delete_records(&before, &AdminOptions::new())).unwrap();
+}
+
+#[test]
+fn a_log_that_retention_has_emptied_before_it_was_read_stops_the_service() {
+    let deployment = worked("emptied");
+    generate(&deployment);
+    empty(&deployment.raw);
+    assert_stops(&deployment, "records were deleted before they were read");
+}
+
+/// Events of one transaction for every partition of the raw topic.
+fn produce_in_a_transaction(deployment: &Deployment, seed: u64) -> u64 {
+    let mut config = Kafka::shared().client();
+    config.set("transactional.id", &deployment.raw);
+    let producer: BaseProducer = config.create().unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    producer.begin_transaction().unwrap();
+    let events = Events::new(Options::new(seed, Utc::now().trunc_subsecs(6)));
+    let mut sent = 0;
+    for (event, partition) in events.take(30).zip((0..PARTITIONS).cycle()) {
+        let record = BaseRecord::<str, [u8]>::to(&deployment.raw)
+            .partition(partition)
+            .payload(&event.value);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        sent += 1;
+    }
+    producer.commit_transaction(LIMIT).unwrap();
+    sent
+}
+
+/// The group's positions by partition, where it has any.
+fn committed(deployment: &Deployment) -> BTreeMap<i32, i64> {
+    let mut config = Kafka::shared().client();
+    config.set("group.id", group(deployment));
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range(&deployment.raw, 0, PARTITIONS - 1);
+    let found = consumer.committed_offsets(asked, LIMIT).unwrap();
+    let position = |(at, offset): (i32, Offset)| Some((at, offset.to_raw().filter(|at| *at >= 0)?));
+    found
+        .elements()
+        .iter()
+        .filter_map(|found| position((found.partition(), found.offset())))
+        .collect()
+}
+
+#[test]
+fn a_log_that_retention_has_emptied_after_it_was_read_loses_nothing() {
+    let deployment = Deployment::new("idle", &Pipeline::customer_metrics());
+    deployment.done(&["setup", "kafka"]);
+    let first = produce_in_a_transaction(&deployment, 21);
+    let mut service = deployment.start(&RUN_CLEAN);
+    service.wait_for("the positions lie behind the markers", LIMIT, |_| {
+        committed(&deployment) == Kafka::shared().ends(&deployment.raw)
+    });
+    assert_eq!(consumed(&service.log()), first);
+    assert!(service.terminate().success());
+    empty(&deployment.raw);
+    let second = produce_in_a_transaction(&deployment, 22);
+    let mut service = deployment.start(&RUN_CLEAN);
+    service.wait_for("the new events are cleaned", LIMIT, |service| {
+        consumed(&service.log()) >= second
+    });
+    assert!(service.terminate().success());
+}
+
+#[test]
+fn a_first_start_whose_output_was_deleted_by_retention_stops_the_service() {
+    let deployment = worked("deleted-output");
+    empty(&deployment.clean);
+    empty(&deployment.rejected);
+    delete_group(&deployment);
+    assert_stops(&deployment, "has no position in");
 }
 
 #[test]

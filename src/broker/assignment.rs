@@ -1,11 +1,25 @@
 //! Where the work on a partition begins, and whether that position can be trusted.
 
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tracing::warn;
+
+use super::client::CALL_TIMEOUT;
+use super::consumer::{COMMITTED_TIMEOUT, GroupConsumer};
 use super::error::BrokerError;
 use super::identity::Identity;
 use super::position::{NextOffset, Partition};
 
 /// What stands, in the metadata of a position, before what its job remembers of its outputs.
 const OUTPUTS: &str = " outputs=";
+
+/// A new leader of a partition may know its end a moment late.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two looks at such an end.
+const END_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A partition that was given to this member, and where its work begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +58,7 @@ pub(super) struct Log {
 impl Log {
     /// Where reading begins, and the position that counts as committed. `look_back` offsets are read again.
     pub(super) fn start(self, look_back: i64, committed: i64) -> (i64, i64) {
-        if committed < self.low && self.low == self.end {
-            // The log ran empty by retention. Its last offsets were those of a transaction's marker, which no position is
-            // committed behind: nothing is missed.
+        if self.lost_a_marker(committed) {
             return (self.low, self.low);
         }
         // What is older than the log is not there to be looked at.
@@ -57,10 +69,38 @@ impl Log {
         (start, committed)
     }
 
+    /// The log ran empty by retention, and the position lay before its last offset: that was the marker of a transaction.
+    /// Positions are committed behind markers, but not by a service that was killed before it came to that, nor by older
+    /// versions.
+    fn lost_a_marker(self, committed: i64) -> bool {
+        self.low == self.end && self.low - committed == 1
+    }
+
+    /// How many of the offsets that are looked back at are not there any more.
+    fn lost_of_window(self, look_back: i64, committed: i64) -> i64 {
+        let wanted = committed.saturating_sub(look_back).max(0);
+        (self.low.min(committed) - wanted).max(0)
+    }
+
+    /// A worker that never restarted still remembers what is gone, and so may judge differently.
+    pub(super) fn warn_of_window(self, at: &Partition, look_back: i64, committed: i64) {
+        let lost = self.lost_of_window(look_back, committed);
+        if lost > 0 {
+            let hint = format!(
+                "keep more than clean.duplicate_window_events in {}: raise its retention",
+                at.topic
+            );
+            warn!(
+                partition = %at, committed, window = look_back, begins = self.low, lost, hint,
+                "the log has lost a part of the window of duplicates: repetitions of those events are not recognised"
+            );
+        }
+    }
+
     /// A committed position that the log no longer has is a loss, not a reason to skip.
     pub(super) fn check(self, at: &Partition, committed: i64) -> Result<(), BrokerError> {
         let Self { low, end } = self;
-        if committed < low && low < end {
+        if committed < low && !self.lost_a_marker(committed) {
             return Err(BrokerError::PositionLost {
                 what: format!(
                     "{at} begins at offset {low}, but the committed position is {committed}: records were deleted before they were read"
@@ -120,6 +160,82 @@ pub(super) fn compare(
     Ok(())
 }
 
+impl GroupConsumer {
+    /// Finds out where the work on new partitions begins, and has them read from there once [`Self::resume`] says so.
+    ///
+    /// # Errors
+    /// No broker, or a position that cannot be trusted.
+    pub fn take_up(&self, partitions: &[i32]) -> Result<Vec<Assignment>, BrokerError> {
+        let mut starts = TopicPartitionList::new();
+        let mut assignments = Vec::new();
+        if !partitions.is_empty() {
+            let committed = self
+                .consumer
+                .committed_offsets(self.named(partitions), COMMITTED_TIMEOUT)
+                .map_err(|error| self.unavailable("committed positions", error))?;
+            for element in committed.elements() {
+                // A partition's own error comes without an error of the call, and without a position.
+                element
+                    .error()
+                    .map_err(|error| self.unavailable("committed positions", error))?;
+                let number = element.partition();
+                let (start, committed) = match element.offset() {
+                    Offset::Offset(offset) => {
+                        let at = self.partition(number);
+                        compare(&at, element.metadata(), &self.identity)?;
+                        let log = self.log(&at, offset)?;
+                        log.warn_of_window(&at, self.look_back, offset);
+                        let (start, committed) = log.start(self.look_back, offset);
+                        (Offset::Offset(start), Some(NextOffset::at(committed)))
+                    }
+                    _ => (Offset::Beginning, None),
+                };
+                starts
+                    .add_partition_offset(&self.topic, number, start)
+                    .map_err(|error| self.unavailable("an assignment", error))?;
+                assignments.push(Assignment {
+                    partition: number,
+                    committed,
+                    outputs: outputs_of(element.metadata()).to_owned(),
+                });
+            }
+        }
+        let new: Vec<i32> = assignments
+            .iter()
+            .filter(|given| given.committed.is_none())
+            .map(|given| given.partition)
+            .collect();
+        if !new.is_empty() {
+            self.check_first_start(&new)?;
+        }
+        self.consumer
+            .context()
+            .answer(&self.consumer, &starts)
+            .and_then(|()| self.consumer.pause(&starts))
+            .map_err(|source| BrokerError::Lost {
+                call: "an assignment",
+                source,
+            })?;
+        Ok(assignments)
+    }
+
+    /// What the log of a partition holds; asked again for a moment when the position lies behind its end.
+    fn log(&self, at: &Partition, committed: i64) -> Result<Log, BrokerError> {
+        let deadline = Instant::now() + END_TIMEOUT;
+        loop {
+            let (low, end) = self
+                .consumer
+                .fetch_watermarks(&at.topic, at.number, CALL_TIMEOUT)
+                .map_err(|error| self.unavailable("watermarks", error))?;
+            let log = Log { low, end };
+            if committed <= end || Instant::now() > deadline {
+                return log.check(at, committed).map(|()| log);
+            }
+            std::thread::sleep(END_INTERVAL);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,7 +276,14 @@ mod tests {
             (7, 0, 10, None),
             (10, 0, 10, None),
             (0, 0, 0, None),
+            // A marker was all that was left.
             (9, 10, 10, None),
+            (10, 11, 11, None),
+            // Retention has emptied the log while nobody read it.
+            (8, 10, 10, Some("begins at offset 10")),
+            (0, 5_000, 5_000, Some("begins at offset 5000")),
+            // A new record came behind what was deleted.
+            (9, 10, 11, Some("begins at offset 10")),
             (7, 9, 10, Some("begins at offset 9")),
             (11, 0, 10, Some("ends at offset 10")),
         ] {
@@ -173,6 +296,27 @@ mod tests {
                 }
                 (checked, _) => panic!("{committed} in {low} to {end}: {checked:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn what_the_log_has_lost_of_the_window_is_told() {
+        // (look-back, committed, low, lost)
+        for (look_back, committed, low, lost) in [
+            (50, 100, 0, 0),
+            (500, 100, 0, 0),
+            (50, 100, 50, 0),
+            (50, 100, 60, 10),
+            (500, 100, 60, 60),
+            (50, 100, 101, 50),
+            (0, 100, 60, 0),
+        ] {
+            let log = Log { low, end: 200 };
+            assert_eq!(
+                log.lost_of_window(look_back, committed),
+                lost,
+                "look-back {look_back}, committed {committed}, low {low}"
+            );
         }
     }
 

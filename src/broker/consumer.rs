@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, Log, compare, metadata, outputs_of};
-use super::client::{CALL_TIMEOUT, Kafka, Membership};
+use super::assignment::metadata;
+use super::client::{Kafka, Membership};
 use super::error::BrokerError;
 use super::identity::Identity;
-use super::position::{NextOffset, Partition};
+use super::position::NextOffset;
 use super::rebalance::{Change, Rebalances};
 
 /// Most bytes of values in one poll: a batch is cut by them too, since its columns hold at most 2 GiB.
@@ -22,14 +23,11 @@ pub(super) const MOST_BYTES: usize = 64 << 20;
 /// member ends after its time-out and the broker's next look, 20 s in all.
 pub(super) const COMMITTED_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A new leader of a partition may know its end a moment late.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Between two looks at such an end.
-const END_INTERVAL: Duration = Duration::from_millis(200);
-
 /// Longest wait for an answer when the question is only whether somebody answers.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Longest wait between two looks at whether the service is to stop.
+const STOP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A record as it came, its bytes still librdkafka's: nothing is copied.
 pub struct Record<'a>(pub(super) BorrowedMessage<'a>);
@@ -112,6 +110,8 @@ pub struct Batch<'a> {
     pub changes: Vec<Change>,
     /// In the order of their partitions.
     pub records: Vec<Record<'a>>,
+    /// Partitions that were read to their ends, markers included.
+    pub ended: Vec<i32>,
 }
 
 /// Reads one topic as a member of a group. Offsets are committed by the producer, in its transactions.
@@ -121,8 +121,8 @@ pub struct GroupConsumer {
     pub(super) group: String,
     pub(super) topic: String,
     pub(super) outputs: Vec<String>,
-    identity: Identity,
-    look_back: i64,
+    pub(super) identity: Identity,
+    pub(super) look_back: i64,
 }
 
 impl GroupConsumer {
@@ -137,6 +137,8 @@ impl GroupConsumer {
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("isolation.level", "read_committed"),
+            // With it the position moves over markers and aborted records (librdkafka 2.12).
+            ("enable.partition.eof", "true"),
             ("auto.offset.reset", "error"),
             ("partition.assignment.strategy", kafka.assignor()),
             ("fetch.wait.max.ms", "50"),
@@ -171,28 +173,35 @@ impl GroupConsumer {
         })
     }
 
-    /// Records until there are `most`, or `wait` is over, or a rebalance happens. What was read of a partition that is taken
+    /// Records until there are `most`, or `wait` is over, or a rebalance happens, or the service is to stop. What was read of a partition that is taken
     /// away is left out: its next owner reads it.
     ///
     /// # Errors
     /// What the consumer cannot get over by itself.
-    pub fn poll(&self, most: usize, wait: Duration) -> Result<Batch<'_>, BrokerError> {
+    pub fn poll(
+        &self,
+        most: usize,
+        wait: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Batch<'_>, BrokerError> {
         let deadline = Instant::now() + wait;
         let mut records = Vec::new();
+        let mut ended = Vec::new();
         let mut bytes = 0;
         while records.len() < most && bytes < MOST_BYTES {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.consumer.poll(left) {
+            match self.consumer.poll(left.min(STOP_INTERVAL)) {
                 Some(Ok(message)) => {
                     bytes += message.payload_len();
                     records.push(Record(message));
                 }
+                Some(Err(KafkaError::PartitionEOF(partition))) => ended.push(partition),
                 Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(source)) => return Err(BrokerError::in_read(&self.topic, source)),
                 None if left.is_zero() => break,
                 None => {}
             }
-            if self.consumer.context().has_changes() {
+            if self.consumer.context().has_changes() || stop.is_cancelled() {
                 break;
             }
         }
@@ -207,64 +216,43 @@ impl GroupConsumer {
             .copied()
             .collect();
         records.retain(|record| !gone.contains(&record.partition()));
-        Ok(Batch { changes, records })
+        ended.retain(|partition| !gone.contains(partition));
+        Ok(Batch {
+            changes,
+            records,
+            ended,
+        })
     }
 
-    /// Finds out where the work on new partitions begins, and has them read from there once [`Self::resume`] says so.
+    /// What comes next of each partition, behind everything that was polled. One of which nothing has come yet is left out.
     ///
     /// # Errors
-    /// No broker, or a position that cannot be trusted.
-    pub fn take_up(&self, partitions: &[i32]) -> Result<Vec<Assignment>, BrokerError> {
-        let mut starts = TopicPartitionList::new();
-        let mut assignments = Vec::new();
-        if !partitions.is_empty() {
-            let committed = self
-                .consumer
-                .committed_offsets(self.named(partitions), COMMITTED_TIMEOUT)
-                .map_err(|error| self.unavailable("committed positions", error))?;
-            for element in committed.elements() {
-                // A partition's own error comes without an error of the call, and without a position.
-                element
-                    .error()
-                    .map_err(|error| self.unavailable("committed positions", error))?;
-                let number = element.partition();
-                let (start, committed) = match element.offset() {
-                    Offset::Offset(offset) => {
-                        let at = self.partition(number);
-                        compare(&at, element.metadata(), &self.identity)?;
-                        let log = self.log(&at, offset)?;
-                        let (start, committed) = log.start(self.look_back, offset);
-                        (Offset::Offset(start), Some(NextOffset::at(committed)))
-                    }
-                    _ => (Offset::Beginning, None),
-                };
-                starts
-                    .add_partition_offset(&self.topic, number, start)
-                    .map_err(|error| self.unavailable("an assignment", error))?;
-                assignments.push(Assignment {
-                    partition: number,
-                    committed,
-                    outputs: outputs_of(element.metadata()).to_owned(),
-                });
-            }
-        }
-        let new: Vec<i32> = assignments
-            .iter()
-            .filter(|given| given.committed.is_none())
-            .map(|given| given.partition)
-            .collect();
-        if !new.is_empty() {
-            self.check_first_start(&new)?;
-        }
-        self.consumer
-            .context()
-            .answer(&self.consumer, &starts)
-            .and_then(|()| self.consumer.pause(&starts))
+    /// When librdkafka does not know its own assignment.
+    pub fn positions(&self) -> Result<Vec<(i32, NextOffset)>, BrokerError> {
+        let positions = self
+            .consumer
+            .position()
             .map_err(|source| BrokerError::Lost {
-                call: "an assignment",
+                call: "a position",
                 source,
             })?;
-        Ok(assignments)
+        let position = |number, offset| match offset {
+            Offset::Offset(offset) => Some((number, NextOffset::at(offset))),
+            _ => None,
+        };
+        Ok(positions
+            .elements()
+            .iter()
+            .filter_map(|found| position(found.partition(), found.offset()))
+            .collect())
+    }
+
+    /// Whether a rebalance takes everything away before it gives anything.
+    pub fn is_eager(&self) -> bool {
+        !matches!(
+            self.consumer.rebalance_protocol(),
+            RebalanceProtocol::Cooperative
+        )
     }
 
     /// Begins to read partitions that were taken up.
@@ -342,22 +330,6 @@ impl GroupConsumer {
     /// The topic that is read.
     pub fn topic(&self) -> &str {
         &self.topic
-    }
-
-    /// What the log of a partition holds; asked again for a moment when the position lies behind its end.
-    fn log(&self, at: &Partition, committed: i64) -> Result<Log, BrokerError> {
-        let deadline = Instant::now() + END_TIMEOUT;
-        loop {
-            let (low, end) = self
-                .consumer
-                .fetch_watermarks(&at.topic, at.number, CALL_TIMEOUT)
-                .map_err(|error| self.unavailable("watermarks", error))?;
-            let log = Log { low, end };
-            if committed <= end || Instant::now() > deadline {
-                return log.check(at, committed).map(|()| log);
-            }
-            std::thread::sleep(END_INTERVAL);
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::admin::Admin;
 use super::assignment::compare;
-use super::client::Kafka;
+use super::client::{CALL_TIMEOUT, Kafka};
 use super::consumer::{COMMITTED_TIMEOUT, GroupConsumer};
 use super::error::BrokerError;
 use super::position::Partition;
@@ -52,7 +52,7 @@ impl GroupConsumer {
         match written {
             Some(output) if positions == 0 => Err(BrokerError::PositionLost {
                 what: format!(
-                    "the group {} has no position in {} any more, but {output} holds what was made from it: the group was deleted, or was idle for longer than the brokers keep positions",
+                    "the group {} has no position in {} any more, but {output} holds, or held, what was made from it: the group was deleted, or was idle for longer than the brokers keep positions",
                     self.group, self.topic
                 ),
             }),
@@ -67,16 +67,32 @@ impl GroupConsumer {
         }
     }
 
-    /// The first of the outputs that holds a committed record.
+    /// The first of the outputs that holds a committed record, or has lost its beginning: what is deleted was written.
     fn first_written(&self) -> Result<Option<&str>, BrokerError> {
         let admin = Admin::connect(&self.kafka)?;
         for output in &self.outputs {
             let partitions = admin.require(output)?;
-            if holds_committed(&self.kafka, output, partitions)? {
+            if self.has_lost(output, partitions)?
+                || holds_committed(&self.kafka, output, partitions)?
+            {
                 return Ok(Some(output));
             }
         }
         Ok(None)
+    }
+
+    /// Whether any of the topic's logs begins behind offset 0.
+    fn has_lost(&self, topic: &str, partitions: usize) -> Result<bool, BrokerError> {
+        for number in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+            let (low, _) = self
+                .consumer
+                .fetch_watermarks(topic, number, CALL_TIMEOUT)
+                .map_err(|error| self.unavailable("watermarks", error))?;
+            if low > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

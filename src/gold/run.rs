@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use arrow::array::RecordBatch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -28,6 +28,9 @@ use crate::worker::{self, Member, Seat, Session, Work};
 
 /// How often a transaction is tried again before the job gives up.
 const MOST_TRIES: u32 = 5;
+
+/// The tag of every copy in rejected_events; a gold row's is its number in its update. The highest bit is the producer's.
+const COPY: usize = usize::MAX >> 1;
 
 /// Longest time for copies of states when partitions go or the service stops, which it does within 10 s.
 const LONGEST_SAVE: Duration = Duration::from_secs(4);
@@ -163,6 +166,10 @@ impl Work for GoldJob<'_> {
         self.restore.advance(&mut self.tables, budget)
     }
 
+    fn outputs(&self, partition: i32) -> String {
+        remembered(&self.tables, partition)
+    }
+
     fn process(&mut self, session: &Session, records: &[Record<'_>]) -> anyhow::Result<()> {
         let started = Instant::now();
         let updates = commit_batch(
@@ -241,12 +248,7 @@ fn commit_batch(
     let positions = positions(&last);
     let outputs: BTreeMap<i32, String> = last
         .keys()
-        .map(|partition| {
-            let remembered = tables
-                .iter()
-                .filter_map(|table| table.remembered(*partition));
-            (*partition, remembered.collect::<Vec<_>>().join(","))
-        })
+        .map(|partition| (*partition, remembered(tables, *partition)))
         .collect();
     let mut tries = 0;
     loop {
@@ -265,11 +267,9 @@ fn commit_batch(
                 warn!(%error, tries, "transaction aborted, trying again");
                 producer.abort()?;
             }
-            BrokerError::TooLarge { .. } => {
+            BrokerError::TooLarge { tags } => {
                 producer.abort()?;
-                bail!(
-                    "a gold row with its state is larger than its topic takes\nhint: raise max.message.bytes of the gold topics, or use an aggregate with a smaller state (approx_distinct rather than COUNT(DISTINCT))"
-                );
+                return Err(too_large(&tags, &config.rejected));
             }
             error => return Err(error.into()),
         }
@@ -281,6 +281,14 @@ fn commit_batch(
         }
     }
     Ok(updates)
+}
+
+/// What a position in this partition is to remember of all gold topics.
+fn remembered(tables: &[Table], partition: i32) -> String {
+    let all = tables
+        .iter()
+        .filter_map(|table| table.remembered(partition));
+    all.collect::<Vec<_>>().join(",")
 }
 
 fn write(
@@ -316,6 +324,40 @@ fn send_refused(
         value: record.value(),
         timestamp_ms: record.timestamp_ms(),
         headers: headers(record, Job::Gold.name(), reason),
-        tag: 0,
+        tag: COPY,
     })
+}
+
+/// What a refusal by size means; both kinds in one transaction are told one after the other.
+fn too_large(tags: &[usize], rejected: &str) -> anyhow::Error {
+    if tags.iter().all(|tag| *tag == COPY) {
+        return anyhow!(
+            "the copy of an event that a gold query refuses is larger than {rejected} takes\nhint: raise max.message.bytes of {rejected}: a rejected event needs the room of the clean one and its headers"
+        );
+    }
+    anyhow!(
+        "a gold row with its state is larger than its topic takes\nhint: raise max.message.bytes of the gold topics, or use an aggregate with a smaller state (approx_distinct rather than COUNT(DISTINCT))"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_copy_is_not_taken_for_a_gold_row() {
+        for (tags, expected) in [
+            (&[COPY][..], "raise max.message.bytes of refused:"),
+            (&[COPY, COPY], "raise max.message.bytes of refused:"),
+            (&[0], "raise max.message.bytes of the gold topics"),
+            (&[7, COPY], "raise max.message.bytes of the gold topics"),
+        ] {
+            let said = too_large(tags, "refused").to_string();
+            let hint = said.lines().last().unwrap();
+            assert!(
+                hint.starts_with("hint: ") && hint.contains(expected),
+                "{said}"
+            );
+        }
+    }
 }

@@ -182,8 +182,8 @@ impl Work<'_> {
     }
 
     /// Trouble is over; there may be other trouble.
-    fn over(&mut self, news: Option<News>) {
-        if news == Some(News::Over) {
+    fn over(&mut self, news: Option<&News>) {
+        if news == Some(&News::Over) {
             let other = self.warehouse.told().or_else(|| self.kafka.told());
             (self.parts.report)(other.map_or(Progress::Recovered, Progress::Delayed));
         }
@@ -196,7 +196,7 @@ impl Work<'_> {
             Err(error) => self.kafka.failed(&SinkError::from(error), Instant::now()),
             Ok(()) if self.wanted.is_empty() || !self.found.is_empty() => {
                 let news = self.kafka.worked(Instant::now());
-                self.over(news);
+                self.over(news.as_ref());
             }
             Ok(()) => {}
         }
@@ -209,7 +209,7 @@ impl Work<'_> {
                 Ok(found) => {
                     self.found = found;
                     let news = self.kafka.worked(Instant::now());
-                    self.over(news);
+                    self.over(news.as_ref());
                 }
                 Err(error) => self.failed(error)?,
             }
@@ -295,7 +295,7 @@ impl Work<'_> {
         };
         settled?;
         let news = self.warehouse.worked(Instant::now());
-        self.over(news);
+        self.over(news.as_ref());
         Ok(())
     }
 

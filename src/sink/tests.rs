@@ -390,7 +390,7 @@ async fn a_partition_that_was_read_over_markers_moves_with_the_next_load_or_at_a
     // Who comes next goes on there, and the fence keeps the old one from moving anything.
     sink.reached("totals", 0, NextOffset::at(9)).unwrap();
     let (_, starts) = scene.sink().await;
-    assert_eq!(starts, [0, 8, 2, 0]);
+    assert_eq!(starts, [2, 0, 0, 8]);
     let pending = sink.begin_without_rows().unwrap();
     let loaded = sink.loader().load(&pending).await.unwrap();
     assert_eq!(sink.settle(&pending, &loaded).fenced.len(), 1);

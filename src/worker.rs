@@ -27,10 +27,11 @@ use ends::Ends;
 const RESTORE_SLICE: Duration = Duration::from_millis(100);
 
 /// First and longest wait before joining anew.
-const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+pub(crate) const WAITS: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Sessions in a row that end in a way that nobody knows, with nothing done in them, before the job gives up.
-const MOST_FRUITLESS: u32 = 10;
+pub(crate) const MOST_FRUITLESS: u32 = 10;
 
 /// A session that lasted this long was none that failed at once, whatever ended it.
 const LONG_SESSION: Duration = Duration::from_secs(60);
@@ -179,12 +180,12 @@ fn remedy_of(error: &anyhow::Error) -> Option<Remedy> {
 }
 
 /// The close of a consumer asks the broker; it is not waited for longer than is useful.
-fn close(session: Session) {
+pub(crate) fn close<T: Send + 'static>(clients: T) {
     let (done, closed) = std::sync::mpsc::channel::<()>();
     let closing = std::thread::Builder::new()
         .name("closing".to_owned())
         .spawn(move || {
-            drop(session);
+            drop(clients);
             drop(done);
         });
     if closing.is_ok() {

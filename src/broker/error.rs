@@ -175,6 +175,18 @@ impl BrokerError {
             },
         }
     }
+
+    /// The same of several topics: librdkafka does not say which of them the broker does not know. Whoever connects anew finds
+    /// out whether one is missing or the broker was just being started.
+    pub(super) fn in_reads(source: KafkaError) -> Self {
+        match Self::in_read("", source.clone()) {
+            Self::MissingTopic { .. } => Self::Aborted {
+                call: "a read",
+                source,
+            },
+            error => error,
+        }
+    }
 }
 
 /// What is done about a call that failed.

@@ -146,3 +146,21 @@ fn no_answer_is_waited_for_but_a_refused_password_is_not() {
         assert_eq!(error.remedy(), expected, "{code}");
     }
 }
+
+#[test]
+fn what_passes_in_the_reads_of_several_topics_is_tried_again_and_what_is_for_people_is_not() {
+    let remedy = |code| BrokerError::in_reads(KafkaError::MessageConsumption(code)).remedy();
+    for code in [
+        Code::UnknownTopicOrPartition,
+        Code::UnknownTopic,
+        Code::Unknown,
+    ] {
+        assert_eq!(remedy(code), Remedy::Again, "{code}");
+    }
+    for code in [Code::FencedInstanceId, Code::UnknownMemberId, Code::Fatal] {
+        assert_eq!(remedy(code), Remedy::Rejoin, "{code}");
+    }
+    for code in [Code::TopicAuthorizationFailed, Code::OffsetOutOfRange] {
+        assert_eq!(remedy(code), Remedy::GiveUp, "{code}");
+    }
+}

@@ -162,7 +162,7 @@ impl GroupMember {
     /// for dead.
     ///
     /// # Errors
-    /// When this member is of no use any more.
+    /// When this member is of no use any more; whether another one would be, [`BrokerError::remedy`] says.
     pub fn poll(&self, wait: Duration) -> Result<Vec<Share>, BrokerError> {
         let deadline = Instant::now() + wait;
         loop {
@@ -171,12 +171,7 @@ impl GroupMember {
                 // A record that was on its way when its partition was paused is not ours to read here.
                 Some(Ok(_)) => {}
                 Some(Err(error)) if is_passing(&error) => {}
-                Some(Err(source)) => {
-                    return Err(BrokerError::Fatal {
-                        call: "membership in the group",
-                        source,
-                    });
-                }
+                Some(Err(source)) => return Err(BrokerError::in_reads(source)),
                 None => {}
             }
             let shares = std::mem::take(
@@ -191,7 +186,7 @@ impl GroupMember {
                 return shares
                     .into_iter()
                     .map(|share| {
-                        share.map_err(|source| BrokerError::Fatal {
+                        share.map_err(|source| BrokerError::Lost {
                             call: "a rebalance",
                             source,
                         })

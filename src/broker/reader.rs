@@ -79,6 +79,17 @@ impl PartitionReader {
         })
     }
 
+    /// Whether a broker answers within `wait`.
+    ///
+    /// # Errors
+    /// No broker.
+    pub fn answers(&self, wait: Duration) -> Result<(), BrokerError> {
+        let answer = self.consumer.fetch_metadata(None, wait);
+        answer
+            .map(|_| ())
+            .map_err(|error| self.kafka.unavailable("a request for metadata", error))
+    }
+
     /// Reads these partitions from these positions on, and nothing else; what was read before is forgotten.
     ///
     /// # Errors
@@ -120,13 +131,7 @@ impl PartitionReader {
                     }
                 }
                 Some(Err(error)) if is_passing(&error) => {}
-                Some(Err(source)) => {
-                    return Err(BrokerError::Fatal {
-                        call: "a read",
-                        source,
-                    }
-                    .into());
-                }
+                Some(Err(source)) => return Err(BrokerError::in_reads(source).into()),
                 None if left.is_zero() => break,
                 None => {}
             }

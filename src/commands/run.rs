@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{logging, runtime, stop_on_signal, tables};
-use crate::broker::{Admin, GroupMember, Kafka, PartitionReader};
+use crate::broker::Kafka;
 use crate::config::Config;
-use crate::sink::run::{Parts, Progress};
+use crate::sink::run::Progress;
+use crate::sink::session::{Seat, run_sessions};
 use crate::sink::table::TargetTable;
 use crate::sql::Pipeline;
 use crate::state_folder::Slot;
@@ -208,16 +209,12 @@ impl Work {
 
     fn sink(
         &self,
-        sink: sink::Sink,
+        mut sink: sink::Sink,
         handle: &tokio::runtime::Handle,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let group = self.group(Job::Sink);
-        let topics: Vec<&str> = sink.topics().collect();
         let name = format!("{}-sink", self.slot.id());
-        let member = GroupMember::join(&self.kafka, &group, &name, &topics)?;
-        let reader = PartitionReader::connect(&self.kafka, &group)?;
-        let admin = Admin::connect(&self.kafka)?;
         let status = &self.status;
         let mut report = |progress: Progress<'_>| match progress {
             Progress::Started | Progress::Recovered => status.stage(Job::Sink, Stage::Running),
@@ -234,15 +231,13 @@ impl Work {
             }
             Progress::Delayed(what) => status.stage(Job::Sink, Stage::Delayed(what)),
         };
-        let parts = Parts {
-            sink,
-            member: &member,
-            reader: &reader,
-            admin: &admin,
+        let seat = Seat {
+            kafka: &self.kafka,
+            group: &group,
+            name: &name,
             runtime: handle,
-            report: &mut report,
         };
-        sink::run::run(parts, stop)?;
+        run_sessions(seat, &mut sink, &mut report, stop)?;
         status.stage(Job::Sink, Stage::Stopped);
         Ok(())
     }

@@ -19,6 +19,9 @@ pub struct ControlTable {
 /// What a partition's offsets and rows belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
+    /// Where the partition begins now: a partition that was never claimed before is loaded from there on. It is written down, so
+    /// that what is deleted later without having been loaded is missed.
+    pub low: NextOffset,
     /// The cluster and the id of the topic: one that is made anew under its old name has other offsets.
     pub source: String,
     /// When the target table was created, as the warehouse writes it: one that was replaced has other rows.
@@ -189,9 +192,10 @@ impl ControlTable {
             .iter()
             .map(|(at, bound)| {
                 format!(
-                    "({}, {}, {}, {})",
+                    "({}, {}, {}, {}, {})",
                     text(&at.topic),
                     at.number,
+                    bound.low,
                     text(&bound.source),
                     text(&bound.target)
                 )
@@ -201,12 +205,12 @@ impl ControlTable {
         vec![
             "BEGIN".to_owned(),
             format!(
-                "MERGE INTO {control} c USING (SELECT column1 AS topic, column2 AS partition_id, column3 AS source, column4 AS target \
+                "MERGE INTO {control} c USING (SELECT column1 AS topic, column2 AS partition_id, column3 AS low, column4 AS source, column5 AS target \
                  FROM VALUES {values}) s ON c.topic = s.topic AND c.partition_id = s.partition_id \
                  WHEN MATCHED AND COALESCE(c.source, s.source) = s.source AND COALESCE(c.target, s.target) = s.target \
                  THEN UPDATE SET fence = c.fence + 1, source = s.source, target = s.target \
                  WHEN NOT MATCHED THEN INSERT (topic, partition_id, next_offset, fence, loads, source, target) \
-                 VALUES (s.topic, s.partition_id, 0, 1, 0, s.source, s.target)",
+                 VALUES (s.topic, s.partition_id, s.low, 1, 0, s.source, s.target)",
                 control = self.identifier(),
                 values = values.join(", "),
             ),
@@ -353,6 +357,7 @@ mod tests {
 
     fn claimed() -> Vec<(Partition, Bound)> {
         let bound = Bound {
+            low: NextOffset::at(40),
             source: "cluster=c topic=t".to_owned(),
             target: "1791499252.624".to_owned(),
         };
@@ -367,14 +372,14 @@ mod tests {
             statements,
             [
                 "BEGIN",
-                "MERGE INTO SLUICEBOX_CONTROL c USING (SELECT column1 AS topic, column2 AS partition_id, column3 AS source, \
-                 column4 AS target FROM VALUES ('clean_events', 0, 'cluster=c topic=t', '1791499252.624'), \
-                 ('clean_events', 1, 'cluster=c topic=t', '1791499252.624')) s \
+                "MERGE INTO SLUICEBOX_CONTROL c USING (SELECT column1 AS topic, column2 AS partition_id, column3 AS low, \
+                 column4 AS source, column5 AS target FROM VALUES ('clean_events', 0, 40, 'cluster=c topic=t', '1791499252.624'), \
+                 ('clean_events', 1, 40, 'cluster=c topic=t', '1791499252.624')) s \
                  ON c.topic = s.topic AND c.partition_id = s.partition_id \
                  WHEN MATCHED AND COALESCE(c.source, s.source) = s.source AND COALESCE(c.target, s.target) = s.target \
                  THEN UPDATE SET fence = c.fence + 1, source = s.source, target = s.target WHEN NOT MATCHED THEN INSERT \
                  (topic, partition_id, next_offset, fence, loads, source, target) \
-                 VALUES (s.topic, s.partition_id, 0, 1, 0, s.source, s.target)",
+                 VALUES (s.topic, s.partition_id, s.low, 1, 0, s.source, s.target)",
                 "SELECT topic, partition_id, next_offset, fence FROM SLUICEBOX_CONTROL WHERE \
                  (topic = 'clean_events' AND partition_id = 0) OR (topic = 'clean_events' AND partition_id = 1)",
                 "SELECT topic, partition_id, source, target FROM SLUICEBOX_CONTROL WHERE \

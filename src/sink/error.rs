@@ -71,6 +71,12 @@ pub enum SinkError {
     Answer(#[from] UnexpectedAnswer),
 }
 
+impl From<BrokerError> for SinkError {
+    fn from(error: BrokerError) -> Self {
+        Self::Broker(Box::new(error))
+    }
+}
+
 impl From<BoundError> for SinkError {
     fn from(error: BoundError) -> Self {
         Self::Bound(Box::new(error))

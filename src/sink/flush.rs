@@ -1,6 +1,6 @@
 //! What waits, partition by partition, and what becomes of it: a load is made, and settled when it is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,9 @@ use super::SinkError;
 use super::buffer::{Buffer, Record};
 use super::control::ControlRow;
 use super::files::{file_name, parquet};
-use super::load::{Load, Objects, Outcome, StagedFile, TableLoad};
+use super::load::{Load, Objects, Outcome, StagedFile, Step, TableLoad};
 use super::loader::{Claim, Claimed, Loaded, Loader, Pending};
+use super::look::Found;
 use super::position::Fence;
 use super::stage::Stage;
 use super::table::TargetTable;
@@ -107,21 +108,17 @@ impl Sink {
         self.topics.keys().map(String::as_str)
     }
 
-    /// What raises the fences of these partitions; `sources` says of each topic what it is.
-    pub fn claim(
-        &self,
-        partitions: &BTreeSet<Partition>,
-        sources: &BTreeMap<String, String>,
-    ) -> Result<Claim, SinkError> {
+    /// What raises the fences of these partitions.
+    pub fn claim(&self, partitions: &BTreeMap<Partition, Found>) -> Result<Claim, SinkError> {
         let mut claimed = Vec::with_capacity(partitions.len());
-        for at in partitions {
-            let topic = self.topics.get(&at.topic);
-            let (Some(topic), Some(source)) = (topic, sources.get(&at.topic)) else {
+        for (at, found) in partitions {
+            let Some(topic) = self.topics.get(&at.topic) else {
                 return Err(SinkError::NotAssigned { at: at.clone() });
             };
             claimed.push(Claimed {
                 at: at.clone(),
-                source: source.clone(),
+                low: found.low,
+                source: found.source.clone(),
                 table: topic.table.name().to_owned(),
             });
         }
@@ -151,16 +148,25 @@ impl Sink {
             }
         }
         let of_use = self.pending.take().filter(|pending| {
-            let mut files = pending.load.files();
-            files.any(|(topic, file)| self.current(topic, file).is_some())
+            let mut steps = pending.load.steps();
+            steps.any(|step| step.rows > 0 && self.current(&step).is_some())
         });
         self.pending = of_use;
     }
 
-    /// The partition of this file, if it is still ours under the fence that the file is to be loaded under.
-    fn current(&self, topic: &str, file: &StagedFile) -> Option<&Assigned> {
-        let found = self.topics.get(topic)?.partitions.get(&file.partition)?;
-        (found.fence == file.fence).then_some(found)
+    /// Everything is somebody else's.
+    pub fn release_all(&mut self) {
+        for topic in self.topics.values_mut() {
+            topic.partitions.clear();
+        }
+        self.pending = None;
+    }
+
+    /// The partition of this step, if it is still ours under the fence that the step is to be made under.
+    fn current(&self, step: &Step) -> Option<&Assigned> {
+        let at = &step.at;
+        let found = self.topics.get(&at.topic)?.partitions.get(&at.number)?;
+        (found.fence == step.fence).then_some(found)
     }
 
     /// Whether this partition is this sink's.
@@ -224,7 +230,7 @@ impl Sink {
         rows >= self.limits.rows || bytes >= self.limits.bytes
     }
 
-    /// Whether there is nothing to load.
+    /// Whether there is no row to load.
     pub fn is_idle(&self) -> bool {
         self.pending.is_none() && self.waiting() == 0
     }
@@ -282,12 +288,51 @@ impl Sink {
         Ok(self.pending.clone())
     }
 
+    /// At a clean stop: a load that has nothing but the partitions that were read further without a row. While the sink runs these
+    /// move with the next load that there is anyway.
+    pub fn begin_without_rows(&mut self) -> Option<Arc<Pending>> {
+        let passed = self.passed();
+        if self.is_idle() && !passed.is_empty() {
+            let load = Load {
+                objects: self.loader.objects().clone(),
+                tables: Vec::new(),
+                passed,
+            };
+            self.pending = Some(Arc::new(Pending::new(load, Vec::new(), i64::MIN)));
+        }
+        self.pending.clone()
+    }
+
+    /// The partitions of which nothing waits and that were read further than the warehouse says.
+    fn passed(&self) -> Vec<Step> {
+        let mut passed = Vec::new();
+        for (topic, state) in &self.topics {
+            for (number, assigned) in &state.partitions {
+                let position = assigned.buffer.position();
+                if assigned.buffer.rows() == 0 && position > assigned.loaded {
+                    passed.push(Step {
+                        at: Partition {
+                            topic: topic.clone(),
+                            number: *number,
+                        },
+                        expected: assigned.loaded,
+                        new: position,
+                        fence: assigned.fence,
+                        rows: 0,
+                    });
+                }
+            }
+        }
+        passed
+    }
+
     /// Makes files of all rows that wait, and the load of those files.
     fn prepare(&mut self) -> Result<Option<Pending>, SinkError> {
         if self.waiting() == 0 {
             return Ok(None);
         }
         crash::point("sink", "parquet.before");
+        let passed = self.passed();
         let mut tables = Vec::new();
         let mut files = Vec::new();
         let mut newest_record_ms = i64::MIN;
@@ -328,6 +373,7 @@ impl Sink {
         let load = Load {
             objects: self.loader.objects().clone(),
             tables,
+            passed,
         };
         Ok(Some(Pending::new(load, files, newest_record_ms)))
     }
@@ -349,8 +395,8 @@ impl Sink {
             newest_record_ms: pending.newest_record_ms,
         };
         let mut fenced = Vec::new();
-        for ((at, outcome), (_, file)) in loaded.outcomes.iter().zip(pending.load.files()) {
-            if self.current(&at.topic, file).is_none() {
+        for ((at, outcome), step) in loaded.outcomes.iter().zip(pending.load.steps()) {
+            if self.current(&step).is_none() {
                 continue;
             }
             let topic = self
@@ -360,13 +406,16 @@ impl Sink {
             match outcome {
                 Outcome::Loaded | Outcome::AlreadyLoaded => {
                     if let Some(assigned) = topic.partitions.get_mut(&at.number) {
-                        assigned.loaded = file.new;
+                        assigned.loaded = step.new;
+                    }
+                    if step.rows == 0 {
+                        continue;
                     }
                     let table = topic.table.name();
                     if flushed.tables.last().is_none_or(|last| last != table) {
                         flushed.tables.push(table.to_owned());
                     }
-                    flushed.rows += file.rows;
+                    flushed.rows += step.rows;
                     flushed.files += 1;
                 }
                 Outcome::Fenced => fenced.push(at.clone()),
@@ -378,4 +427,4 @@ impl Sink {
 
 #[cfg(test)]
 #[path = "flush_tests.rs"]
-mod tests;
+pub(super) mod tests;

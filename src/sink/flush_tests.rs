@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -40,10 +40,22 @@ impl Sink {
         partitions: &[Partition],
         source: &str,
     ) -> Result<Vec<i64>, SinkError> {
-        let sources = self
-            .topics()
-            .map(|topic| (topic.to_owned(), source.to_owned()));
-        let claim = self.claim(&partitions.iter().cloned().collect(), &sources.collect())?;
+        self.take_over_from(partitions, source, NextOffset::START)
+            .await
+    }
+
+    /// The same, when the partitions begin there.
+    pub(crate) async fn take_over_from(
+        &mut self,
+        partitions: &[Partition],
+        source: &str,
+        low: NextOffset,
+    ) -> Result<Vec<i64>, SinkError> {
+        let found = partitions.iter().map(|at| {
+            let source = source.to_owned();
+            (at.clone(), Found { source, low })
+        });
+        let claim = self.claim(&found.collect())?;
         let rows = self.loader().raise(&claim).await?;
         for row in &rows {
             self.assign(row, row.next_offset)?;
@@ -179,18 +191,18 @@ fn children(handles: &[&str]) -> Reply {
     Reply::Json(200, body)
 }
 
-struct Scene {
+pub(crate) struct Scene {
     folder: tempfile::TempDir,
     warehouse: Arc<Mutex<Warehouse>>,
     script: Script,
-    sink: Sink,
+    pub(crate) sink: Sink,
 }
 
 const FIRST_FILE: &str = "views/0/00000000000000000005-00000000000000000006.parquet";
 
 impl Scene {
     /// A sink that has two rows to load, at offsets 5 and 6.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let warehouse = Arc::new(Mutex::new(Warehouse {
             stage: folder.path().to_owned(),
@@ -483,14 +495,14 @@ fn a_run_goes_on_where_the_warehouse_stands_and_ends_when_it_is_told() {
         .collect();
     let (_cluster, kafka) = kafka("views", 1, &records);
     let member = GroupMember::join(&kafka, "sluicebox-sink", "test", &["views"]).unwrap();
-    let reader = PartitionReader::connect(&kafka, "sluicebox-sink").unwrap();
+    let reader = Arc::new(PartitionReader::connect(&kafka, "sluicebox-sink").unwrap());
     let stop = CancellationToken::new();
     let mut loads = Vec::new();
     let parts = Parts {
-        sink: scene.sink,
+        sink: &mut scene.sink,
         member: &member,
         reader: &reader,
-        admin: &Admin::connect(&kafka).unwrap(),
+        admin: &Arc::new(Admin::connect(&kafka).unwrap()),
         runtime: runtime.handle(),
         report: &mut |progress| {
             if let Progress::Flushed(flushed) = progress {

@@ -147,7 +147,15 @@ async fn claimed(scene: &Scene) -> Vec<(Partition, Bound)> {
         };
         let source = SOURCE.to_owned();
         let target = target.clone();
-        (at, Bound { source, target })
+        let low = NextOffset::START;
+        (
+            at,
+            Bound {
+                low,
+                source,
+                target,
+            },
+        )
     };
     answer.rows.iter().map(claim).collect()
 }

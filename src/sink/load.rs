@@ -62,6 +62,22 @@ pub struct StagedFile {
     pub fence: Fence,
 }
 
+/// How far a load moves one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The partition.
+    pub at: Partition,
+    /// Where the control table stands before the load.
+    pub expected: NextOffset,
+    /// Where it stands afterwards.
+    pub new: NextOffset,
+    /// The fence under which the partition was assigned.
+    pub fence: Fence,
+    /// Rows in the file; 0 for a partition that was read further without a row: over control records, or records of aborted
+    /// transactions. It moves with the others, so that it does not wait for offsets that leave the topic one day.
+    pub rows: usize,
+}
+
 /// The files for one table; at least one, and at most one of each partition.
 #[derive(Clone, Debug)]
 pub struct TableLoad {
@@ -76,8 +92,10 @@ pub struct TableLoad {
 pub struct Load {
     /// The objects to use.
     pub objects: Objects,
-    /// The tables to load; at least one.
+    /// The tables to load.
     pub tables: Vec<TableLoad>,
+    /// The partitions that move without rows.
+    pub passed: Vec<Step>,
 }
 
 /// What a load did to a partition.
@@ -137,7 +155,10 @@ impl UnexpectedAnswer {
 impl Load {
     /// The statements, in order, of the one request that this load is.
     pub fn statements(&self) -> Vec<String> {
-        let mut statements = vec!["BEGIN".to_owned(), self.lock(), self.guard()];
+        let mut statements = vec!["BEGIN".to_owned(), self.lock()];
+        if !self.tables.is_empty() {
+            statements.push(self.guard());
+        }
         for load in &self.tables {
             statements.push(match load.table.kind() {
                 Kind::Upsert { key } => self.merge(load, key),
@@ -150,12 +171,13 @@ impl Load {
         statements
     }
 
-    /// What the answers to [`Self::statements`] say about each partition, in the order of the tables and files.
+    /// What the answers to [`Self::statements`] say about each partition, in the order of [`Self::steps`].
     pub fn outcomes(
         &self,
         answers: &[Answer],
     ) -> Result<Vec<(Partition, Outcome)>, UnexpectedAnswer> {
-        let statements = self.tables.len() + 6;
+        let guard = usize::from(!self.tables.is_empty());
+        let statements = self.tables.len() + guard + 5;
         if answers.len() != statements {
             return Err(UnexpectedAnswer::Incomplete {
                 answers: answers.len(),
@@ -167,35 +189,45 @@ impl Load {
             .objects
             .control
             .rows(&answers[statements - 2], &self.partitions())?;
-        self.files()
+        self.steps()
             .zip(&rows)
-            .map(|((_, file), row)| Ok((row.at.clone(), outcome(file, row, advanced)?)))
+            .map(|(step, row)| Ok((row.at.clone(), outcome(&step, row, advanced)?)))
             .collect()
     }
 
-    /// The partitions of this load, in the order of the tables and files.
+    /// The partitions of this load, in the order of [`Self::steps`].
     pub fn partitions(&self) -> Vec<Partition> {
-        self.files()
-            .map(|(topic, file)| Partition {
+        self.steps().map(|step| step.at).collect()
+    }
+
+    /// What becomes of each partition, in the order of the tables and files; those without rows come last.
+    pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
+        let loaded = self.files().map(|(topic, file)| Step {
+            at: Partition {
                 topic: topic.to_owned(),
                 number: file.partition,
-            })
-            .collect()
+            },
+            expected: file.expected,
+            new: file.new,
+            fence: file.fence,
+            rows: file.rows,
+        });
+        loaded.chain(self.passed.iter().cloned())
     }
 
-    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &StagedFile)> {
+    fn files(&self) -> impl Iterator<Item = (&str, &StagedFile)> {
         self.tables
             .iter()
             .flat_map(|load| load.files.iter().map(|file| (load.table.topic(), file)))
     }
 
     fn lock(&self) -> String {
-        let mine = self.files().map(|(topic, file)| {
+        let mine = self.steps().map(|step| {
             format!(
                 "(topic = {} AND partition_id = {} AND fence = {})",
-                text(topic),
-                file.partition,
-                file.fence
+                text(&step.at.topic),
+                step.at.number,
+                step.fence
             )
         });
         format!(
@@ -223,21 +255,21 @@ impl Load {
     }
 
     fn advance(&self) -> String {
-        let next = self.files().map(|(topic, file)| {
+        let next = self.steps().map(|step| {
             format!(
                 "WHEN topic = {} AND partition_id = {} THEN {}",
-                text(topic),
-                file.partition,
-                file.new
+                text(&step.at.topic),
+                step.at.number,
+                step.new
             )
         });
-        let mine = self.files().map(|(topic, file)| {
+        let mine = self.steps().map(|step| {
             format!(
                 "(topic = {} AND partition_id = {} AND fence = {} AND next_offset = {})",
-                text(topic),
-                file.partition,
-                file.fence,
-                file.expected
+                text(&step.at.topic),
+                step.at.number,
+                step.fence,
+                step.expected
             )
         });
         format!(
@@ -340,20 +372,20 @@ impl Load {
 }
 
 fn outcome(
-    file: &StagedFile,
+    step: &Step,
     row: &ControlRow,
     advanced: Option<u64>,
 ) -> Result<Outcome, UnexpectedAnswer> {
-    if row.fence != file.fence {
+    if row.fence != step.fence {
         return Ok(Outcome::Fenced);
     }
-    if row.next_offset != file.new {
+    if row.next_offset != step.new {
         let (at, found) = (row.at.clone(), row.next_offset);
         return Err(UnexpectedAnswer::Moved {
             at,
             found,
-            expected: file.expected,
-            new: file.new,
+            expected: step.expected,
+            new: step.new,
         });
     }
     // All partitions of a load that are still ours advance together, or none does.

@@ -73,6 +73,7 @@ fn load() -> Load {
                 files: vec![file("clean_events", 0, 10, 43)],
             },
         ],
+        passed: Vec::new(),
     }
 }
 

@@ -14,7 +14,7 @@ use super::control::{Bound, BoundError, ControlRow};
 use super::literal::text;
 use super::load::{Load, Objects, Outcome};
 use super::stage::Stage;
-use crate::broker::Partition;
+use crate::broker::{NextOffset, Partition};
 use crate::crash;
 use crate::warehouse::{Answer, Client, Error, RequestId};
 
@@ -50,7 +50,7 @@ impl Request {
 
 /// Partitions that are to be taken over from whoever had them.
 pub struct Claim {
-    /// Each with what its topic is (see [`Bound::source`](super::control::Bound::source)) and the table that it is loaded into.
+    /// Each with where it begins, what its topic is (see [`Bound`]) and the table that it is loaded into.
     pub(super) partitions: Vec<Claimed>,
     request: Request,
 }
@@ -59,6 +59,8 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claimed {
     pub(super) at: Partition,
+    /// Where the partition begins: at the first claim of all, loading begins there.
+    pub(super) low: NextOffset,
     pub(super) source: String,
     pub(super) table: String,
 }
@@ -142,6 +144,7 @@ impl Loader {
         let created = self.created(tables.cloned().collect()).await?;
         let bound = |claimed: &Claimed| {
             let bound = Bound {
+                low: claimed.low,
                 source: claimed.source.clone(),
                 target: created[&claimed.table].clone(),
             };
@@ -194,7 +197,8 @@ impl Loader {
     async fn look_at_targets(&self, pending: &Pending) -> Result<(), SinkError> {
         let known = {
             let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-            if targets.looked.is_none_or(|at| at.elapsed() < BETWEEN_LOOKS) {
+            let lately = targets.looked.is_none_or(|at| at.elapsed() < BETWEEN_LOOKS);
+            if lately || pending.load.tables.is_empty() {
                 return Ok(());
             }
             targets.created.clone()

@@ -30,16 +30,19 @@ mod lag;
 mod literal;
 pub mod load;
 mod loader;
+mod look;
 pub mod position;
 pub mod run;
+pub mod session;
 pub mod stage;
 pub mod table;
 mod trouble;
 
 pub use error::SinkError;
 pub use flush::{Flushed, Limits, Settled, Sink};
-pub use loader::{Claim, Loaded, Loader, Pending};
 pub(crate) use literal::{quoted, text};
+pub use loader::{Claim, Loaded, Loader, Pending};
+pub use look::Found;
 
 #[cfg(test)]
 mod interleaving_tests;

@@ -59,39 +59,40 @@ impl StartError {
     /// What can be done about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Gone { low, .. } => format!(
-                "give the topic a longer retention; to go on without those rows, set next_offset = {low} for this partition in the control table"
+            Self::Gone { at, .. } => format!(
+                "give the topic a longer retention; `sluicebox reset sink {} --to earliest` goes on without those rows",
+                at.topic
             ),
-            Self::Recreated { at, .. } => {
-                format!(
-                    "if {} was created anew on purpose, delete its rows from the control table and empty its table, whose rows carry the old offsets as versions",
-                    at.topic
-                )
-            }
+            Self::Recreated { at, .. } => format!(
+                "if {topic} was created anew on purpose, `sluicebox reset sink {topic} --to earliest` loads it from its beginning, `--to latest` goes on with what is new",
+                topic = at.topic
+            ),
         }
     }
 }
 
 /// Where to begin reading a partition when the warehouse stands at `next`.
 ///
-/// A partition that was never loaded begins at whatever is still there. Any other gap is an error:
-/// rows that the warehouse never saw must not disappear quietly.
+/// Any gap is an error: rows that the warehouse never saw must not disappear quietly. Only one offset before the end of a log that
+/// is empty is no gap: whatever is written here is written in transactions, so it was the marker of one.
 pub fn start_offset(held: &Held, next: NextOffset) -> Result<NextOffset, StartError> {
     let at = || held.partition.clone();
-    if next > held.high {
+    let Held { low, high, .. } = *held;
+    if next > high {
         return Err(StartError::Recreated {
             at: at(),
             next,
-            high: held.high,
+            high,
         });
     }
-    if next >= held.low || next == NextOffset::START {
-        return Ok(next.max(held.low));
+    let marker_only = low == high && low.get() - next.get() == 1;
+    if next >= low || marker_only {
+        return Ok(next.max(low));
     }
     Err(StartError::Gone {
         at: at(),
         next,
-        low: held.low,
+        low,
     })
 }
 
@@ -117,7 +118,7 @@ mod tests {
         assert_eq!(start(0, 0, 0), Ok(0), "an empty topic");
         assert_eq!(start(7, 0, 10), Ok(7), "in the middle");
         assert_eq!(start(10, 10, 10), Ok(10), "all was loaded, then deleted");
-        assert_eq!(start(0, 5, 10), Ok(5), "the first load of an old topic");
+        assert_eq!(start(9, 10, 10), Ok(10), "all but a marker was loaded");
     }
 
     #[test]
@@ -129,12 +130,29 @@ mod tests {
                 .contains("clean_events[2] begins at offset 5"),
             "{error}"
         );
-        assert!(error.hint().contains("next_offset = 5"), "{error}");
+        let hint = error.hint();
+        assert!(
+            hint.contains("`sluicebox reset sink clean_events --to"),
+            "{hint}"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_a_gap_also_at_the_beginning_and_in_an_empty_log() {
+        for (next, low, high) in [(0, 5, 10), (9, 10, 11), (8, 10, 10)] {
+            let error = start(next, low, high).unwrap_err();
+            assert!(matches!(error, StartError::Gone { .. }), "{error}");
+        }
     }
 
     #[test]
     fn a_topic_created_anew_stops_the_sink() {
-        let error = start(11, 0, 10).unwrap_err().to_string();
-        assert!(error.contains("ends at offset 10"), "{error}");
+        let error = start(11, 0, 10).unwrap_err();
+        assert!(error.to_string().contains("ends at offset 10"), "{error}");
+        let hint = error.hint();
+        assert!(
+            hint.contains("`sluicebox reset sink clean_events --to"),
+            "{hint}"
+        );
     }
 }

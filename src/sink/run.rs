@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::gauge;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,31 +16,24 @@ use tracing::{info, warn};
 
 use super::buffer::Record;
 use super::control::ControlRow;
-use super::lag;
 use super::loader::{Claim, Loaded, Pending};
+use super::look::Found;
 use super::position::start_offset;
-use super::trouble::{News, Trouble};
+use super::trouble::{News, Trouble, Who};
 use super::{Flushed, Sink, SinkError};
+use super::{lag, look};
 use crate::broker::{
-    self, Admin, BrokerError, GroupMember, Identity, Met, Partition, PartitionReader, Share,
+    self, Admin, BrokerError, GroupMember, Held, Met, Partition, PartitionReader, Share,
 };
 use crate::crash;
+
+mod end;
 
 /// Most records between two looks at the clock.
 const MOST_AT_ONCE: usize = 10_000;
 
 /// Longest wait for a record: how soon a stop, a rebalance or a load that is due is noticed.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
-
-/// Longest time that is read on for after a stop.
-const LONGEST_DRAIN: Duration = Duration::from_secs(3);
-
-/// Longest time from a stop to the end, and the same while the warehouse takes nothing.
-const LONGEST_END: Duration = Duration::from_secs(8);
-const LONGEST_END_IN_TROUBLE: Duration = Duration::from_secs(5);
-
-/// Longest wait for the broker to say what a partition holds.
-const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// Between two looks at how far the ends of the topics are.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
@@ -51,9 +45,9 @@ pub enum Progress<'a> {
     Started,
     /// Rows were loaded.
     Flushed(&'a Flushed),
-    /// The warehouse takes nothing, and has not for a while; it is tried on.
+    /// The warehouse takes nothing or Kafka does not answer, and that for a while; it is tried on.
     Delayed(String),
-    /// It takes rows again.
+    /// Both work again.
     Recovered,
 }
 
@@ -80,20 +74,20 @@ impl RunError {
 
 /// Something that was sent to the warehouse, and what came of it.
 enum Sent {
-    Claim(Result<Vec<ControlRow>, SinkError>),
+    Claim(Result<Vec<(ControlRow, Held)>, SinkError>),
     Load(Arc<Pending>, Result<Loaded, SinkError>),
 }
 
 /// What the loop works with.
 pub struct Parts<'a> {
     /// What waits.
-    pub sink: Sink,
+    pub sink: &'a mut Sink,
     /// Says which partitions are this sink's.
     pub member: &'a GroupMember,
     /// Reads them.
-    pub reader: &'a PartitionReader,
+    pub reader: &'a Arc<PartitionReader>,
     /// Says which topics they are of.
-    pub admin: &'a Admin,
+    pub admin: &'a Arc<Admin>,
     /// Where the calls to the warehouse run.
     pub runtime: &'a Handle,
     /// Told what happens.
@@ -104,32 +98,48 @@ struct Work<'a> {
     parts: Parts<'a>,
     /// What the group gave and the warehouse does not know of yet.
     wanted: BTreeSet<Partition>,
+    /// What the broker is asked about the partitions that are wanted, and what it has said.
+    looks: JoinSet<Result<BTreeMap<Partition, Found>, SinkError>>,
+    found: BTreeMap<Partition, Found>,
     claim: Option<Arc<Claim>>,
     /// At most one thing at a time.
     sent: JoinSet<Sent>,
     sent_at: Instant,
-    trouble: Trouble,
+    warehouse: Trouble,
+    kafka: Trouble,
     started: bool,
+    /// Whether anything was loaded.
+    has_loaded: bool,
     next_look: Instant,
 }
 
 /// Loads until `stop`; then what waits is loaded once more. Blocks: it wants a thread of its own, outside of the runtime.
 pub fn run(parts: Parts<'_>, stop: &CancellationToken) -> Result<(), RunError> {
-    let now = Instant::now();
-    let mut work = Work {
-        parts,
-        wanted: BTreeSet::new(),
-        claim: None,
-        sent: JoinSet::new(),
-        sent_at: now,
-        trouble: Trouble::none(),
-        started: false,
-        next_look: now,
-    };
+    let mut work = Work::new(parts);
     while !stop.is_cancelled() {
         work.turn()?;
     }
     work.end()
+}
+
+impl<'a> Work<'a> {
+    fn new(parts: Parts<'a>) -> Self {
+        let now = Instant::now();
+        Self {
+            parts,
+            wanted: BTreeSet::new(),
+            looks: JoinSet::new(),
+            found: BTreeMap::new(),
+            claim: None,
+            sent: JoinSet::new(),
+            sent_at: now,
+            warehouse: Trouble::none(Who::Warehouse),
+            kafka: Trouble::none(Who::Kafka),
+            started: false,
+            has_loaded: false,
+            next_look: now,
+        }
+    }
 }
 
 impl Work<'_> {
@@ -141,22 +151,75 @@ impl Work<'_> {
         if let Some(sent) = self.sent.try_join_next() {
             self.settle(sent.expect("a call to the warehouse does not panic"))?;
         }
+        self.look()?;
         let now = Instant::now();
         if !self.sent.is_empty() {
-            self.trouble.running(self.sent_at, now);
-        } else if self.trouble.may_try(now) {
+            self.warehouse.running(self.sent_at, now);
+        } else if self.warehouse.may_try(now) {
             self.send(self.parts.sink.should_flush(now))?;
         }
         if !full {
             self.read()?;
         }
-        if let Some(News::Trouble(what)) = self.trouble.news(now) {
-            (self.parts.report)(Progress::Delayed(what));
-        }
         if now >= self.next_look {
             self.next_look = now + BETWEEN_LOOKS;
-            lag::show(&self.parts.sink, self.parts.reader);
+            self.look_at_the_ends();
             self.publish();
+        }
+        self.tell(now);
+        Ok(())
+    }
+
+    /// Says what there is to say of trouble.
+    fn tell(&mut self, now: Instant) {
+        for trouble in [&mut self.warehouse, &mut self.kafka] {
+            if let Some(News::Trouble(what)) = trouble.news(now) {
+                (self.parts.report)(Progress::Delayed(what));
+            }
+        }
+        let lasts = self.warehouse.lasts(now).max(self.kafka.lasts(now));
+        gauge!("sluicebox_sink_delayed_seconds").set(lasts.unwrap_or_default().as_secs_f64());
+    }
+
+    /// Trouble is over; there may be other trouble.
+    fn over(&mut self, news: Option<&News>) {
+        if news == Some(&News::Over) {
+            let other = self.warehouse.told().or_else(|| self.kafka.told());
+            (self.parts.report)(other.map_or(Progress::Recovered, Progress::Delayed));
+        }
+    }
+
+    /// How far the ends of the topics are. librdkafka goes on trying by itself when no broker answers, and so it is here that
+    /// this is noticed; but only what is to be claimed says that the trouble with a claim is over.
+    fn look_at_the_ends(&mut self) {
+        match lag::show(self.parts.sink, self.parts.reader) {
+            Err(error) => self.kafka.failed(&SinkError::from(error), Instant::now()),
+            Ok(()) if self.wanted.is_empty() || !self.found.is_empty() => {
+                let news = self.kafka.worked(Instant::now());
+                self.over(news.as_ref());
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// Asks about the partitions that are wanted, beside the loop.
+    fn look(&mut self) -> Result<(), RunError> {
+        if let Some(looked) = self.looks.try_join_next() {
+            match looked.expect("a look does not panic") {
+                Ok(found) => {
+                    self.found = found;
+                    let news = self.kafka.worked(Instant::now());
+                    self.over(news.as_ref());
+                }
+                Err(error) => self.failed(error)?,
+            }
+        }
+        let claiming = self.claim.is_some() && !self.sent.is_empty();
+        let asked = self.wanted.iter().eq(self.found.keys()) || !self.looks.is_empty();
+        if !claiming && !asked && self.kafka.may_try(Instant::now()) {
+            let (admin, reader) = (self.parts.admin, self.parts.reader);
+            let looking = look::look(Arc::clone(admin), Arc::clone(reader), self.wanted.clone());
+            self.looks.spawn_on(looking, self.parts.runtime);
         }
         Ok(())
     }
@@ -197,18 +260,21 @@ impl Work<'_> {
     /// Sends the next thing: what was given is taken over before anything else is loaded.
     fn send(&mut self, load: bool) -> Result<(), RunError> {
         let loader = self.parts.sink.loader();
-        if !self.wanted.is_empty() {
-            let Some(sources) = self.sources()? else {
-                return Ok(());
-            };
-            let claim = self.parts.sink.claim(&self.wanted, &sources)?;
+        if !self.wanted.is_empty() && self.wanted.iter().eq(self.found.keys()) {
+            let claim = self.parts.sink.claim(&std::mem::take(&mut self.found))?;
             let same = self
                 .claim
                 .take()
                 .filter(|same| same.partitions == claim.partitions);
             let claim = same.unwrap_or_else(|| Arc::new(claim));
             self.claim = Some(Arc::clone(&claim));
-            let call = async move { Sent::Claim(loader.raise(&claim).await) };
+            let reader = Arc::clone(self.parts.reader);
+            let call = async move {
+                Sent::Claim(match loader.raise(&claim).await {
+                    Ok(rows) => look::held(reader, rows).await,
+                    Err(error) => Err(error),
+                })
+            };
             self.sent.spawn_on(call, self.parts.runtime);
         } else if load && let Some(pending) = self.parts.sink.begin()? {
             let call = async move {
@@ -221,67 +287,43 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What each topic is whose partitions are wanted; none while the broker does not say.
-    fn sources(&mut self) -> Result<Option<BTreeMap<String, String>>, RunError> {
-        let mut sources = BTreeMap::new();
-        for at in &self.wanted {
-            if sources.contains_key(&at.topic) {
-                continue;
-            }
-            match self.parts.admin.identity(&at.topic) {
-                Ok(Identity { cluster, topic, .. }) => {
-                    let source = format!("cluster={cluster} topic={topic}");
-                    sources.insert(at.topic.clone(), source);
-                }
-                Err(error @ BrokerError::Unavailable { .. }) => {
-                    self.trouble
-                        .failed(&SinkError::Broker(Box::new(error)), Instant::now());
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(Some(sources))
-    }
-
     fn settle(&mut self, sent: Sent) -> Result<(), RunError> {
         let settled = match sent {
             Sent::Claim(Ok(rows)) => self.begin_reading(&rows),
             Sent::Load(pending, Ok(loaded)) => self.loaded(&pending, &loaded),
-            Sent::Claim(Err(error)) | Sent::Load(_, Err(error)) => Err(error.into()),
+            Sent::Claim(Err(error)) | Sent::Load(_, Err(error)) => return self.failed(error),
         };
-        match settled {
-            Ok(()) => {
-                if let Some(News::Over) = self.trouble.worked(Instant::now()) {
-                    (self.parts.report)(Progress::Recovered);
-                }
-                Ok(())
+        settled?;
+        let news = self.warehouse.worked(Instant::now());
+        self.over(news.as_ref());
+        Ok(())
+    }
+
+    /// What may work later is tried again.
+    fn failed(&mut self, error: SinkError) -> Result<(), RunError> {
+        match error {
+            SinkError::Broker(broker) if matches!(*broker, BrokerError::Unavailable { .. }) => {
+                // What is asked under the claim's id once more would be answered as before, and others may have loaded meanwhile.
+                self.claim = None;
+                self.kafka
+                    .failed(&SinkError::Broker(broker), Instant::now());
             }
-            Err(RunError::Sink(error)) if error.is_transient() => {
-                self.trouble.failed(&error, Instant::now());
-                Ok(())
-            }
-            Err(error) => Err(error),
+            SinkError::Broker(broker) => return Err((*broker).into()),
+            error if error.is_transient() => self.warehouse.failed(&error, Instant::now()),
+            error => return Err(error.into()),
         }
+        Ok(())
     }
 
     /// The fences are raised: reads on from where the warehouse stands.
-    fn begin_reading(&mut self, rows: &[ControlRow]) -> Result<(), RunError> {
+    fn begin_reading(&mut self, rows: &[(ControlRow, Held)]) -> Result<(), RunError> {
         self.claim = None;
-        for row in rows {
+        for (row, held) in rows {
             // Given up meanwhile: whoever has it raises the fence again.
             if !self.wanted.contains(&row.at) {
                 continue;
             }
-            // Asked after the fence was raised: until then another sink may have loaded records that came meanwhile.
-            let held = match self.parts.reader.held(&row.at, LONGEST_LOOK) {
-                Ok(held) => held,
-                Err(error @ BrokerError::Unavailable { .. }) => {
-                    return Err(SinkError::Broker(Box::new(error)).into());
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let start = start_offset(&held, row.next_offset).map_err(SinkError::from)?;
+            let start = start_offset(held, row.next_offset).map_err(SinkError::from)?;
             self.parts.sink.assign(row, start)?;
             self.wanted.remove(&row.at);
         }
@@ -294,6 +336,7 @@ impl Work<'_> {
     fn loaded(&mut self, pending: &Arc<Pending>, loaded: &Loaded) -> Result<(), RunError> {
         let settled = self.parts.sink.settle(pending, loaded);
         if settled.flushed.files > 0 {
+            self.has_loaded = true;
             (self.parts.report)(Progress::Flushed(&settled.flushed));
             self.publish();
         }
@@ -312,7 +355,7 @@ impl Work<'_> {
 
     /// Reads what comes until there is enough or nothing.
     fn read(&mut self) -> Result<(), RunError> {
-        let sink = &mut self.parts.sink;
+        let sink = &mut *self.parts.sink;
         self.parts
             .reader
             .poll(MOST_AT_ONCE, LONGEST_POLL, |met| match met {
@@ -334,67 +377,6 @@ impl Work<'_> {
         }
         crash::point("sink", "offsets.after");
     }
-
-    /// The stop: what runs is waited for, what the other jobs wrote last is read, and all of it is loaded; not for long, since
-    /// the next start goes on from the control table anyway.
-    fn end(mut self) -> Result<(), RunError> {
-        let longest = if self.trouble.is_there() {
-            LONGEST_END_IN_TROUBLE
-        } else {
-            LONGEST_END
-        };
-        let deadline = Instant::now() + longest;
-        self.wanted.clear();
-        if let Err(error) = self.drain(deadline) {
-            warn!(%error, "what was written last is not read any more, the next start does");
-        }
-        while Instant::now() < deadline {
-            let waits = if self.sent.is_empty() {
-                if self.parts.sink.is_idle() {
-                    return Ok(());
-                }
-                if self.trouble.may_try(Instant::now()) {
-                    self.send(true)?;
-                }
-                LONGEST_POLL
-            } else {
-                deadline.saturating_duration_since(Instant::now())
-            };
-            let next = async { tokio::time::timeout(waits, self.sent.join_next()).await };
-            match self.parts.runtime.block_on(next) {
-                Ok(Some(sent)) => {
-                    self.settle(sent.expect("a call to the warehouse does not panic"))?;
-                }
-                Ok(None) => std::thread::sleep(waits.min(LONGEST_POLL)),
-                Err(_) => {}
-            }
-        }
-        info!(
-            "not everything read is loaded; nothing is lost, the next start goes on from the control table"
-        );
-        Ok(())
-    }
-
-    /// Reads on to where the topics end now.
-    fn drain(&mut self, end: Instant) -> Result<(), RunError> {
-        let deadline = end.min(Instant::now() + LONGEST_DRAIN);
-        let mut ends = Vec::new();
-        for (at, _) in self.parts.sink.read() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            ends.push(self.parts.reader.held(&at, left)?.high);
-        }
-        while Instant::now() < deadline && !self.parts.sink.is_full() {
-            let read = self.parts.sink.read();
-            if !read.iter().zip(&ends).any(|((_, at), end)| at < end) {
-                break;
-            }
-            self.read()?;
-        }
-        Ok(())
-    }
 }
 
 /// Records of partitions that are not ours any more are passed over.
@@ -410,3 +392,7 @@ fn push(sink: &mut Sink, record: &broker::Record<'_>) -> Result<(), RunError> {
     };
     Ok(sink.push(record.topic(), record.partition(), row, Instant::now())?)
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -17,7 +17,7 @@ use super::loader::BETWEEN_LOOKS;
 use super::stage::Stage;
 use super::table::TargetTable;
 use super::{Limits, Sink, SinkError};
-use crate::broker::Partition;
+use crate::broker::{NextOffset, Partition};
 use crate::keys::tests::PAIR;
 use crate::sql::types::{Column, SqlType};
 use crate::warehouse::{self, Client};
@@ -359,4 +359,51 @@ async fn a_table_that_is_gone_is_named() {
             .contains("the table EVENTS does not exist"),
         "{error}"
     );
+}
+
+const NEXT: &str =
+    "SELECT TOPIC, PARTITION_ID, NEXT_OFFSET FROM SLUICEBOX_CONTROL ORDER BY TOPIC, PARTITION_ID";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_was_read_over_markers_moves_with_the_next_load_or_at_a_stop() {
+    let scene = Scene::new().await;
+    let (mut sink, _) = scene.sink().await;
+    sink.reached("totals", 1, NextOffset::at(7)).unwrap();
+    assert!(sink.is_idle() && sink.begin().unwrap().is_none());
+    event(&mut sink, 0, r#"{"id":"x"}"#);
+    let flushed = sink.flush().await.unwrap().unwrap().flushed;
+    assert_eq!((flushed.rows, flushed.files), (1, 1));
+    let moved = ["events 0 1", "events 1 0", "totals 0 0", "totals 1 7"];
+    assert_eq!(scene.rows(NEXT).await, moved);
+
+    assert!(sink.begin_without_rows().is_none(), "nothing has moved");
+    sink.reached("events", 0, NextOffset::at(2)).unwrap();
+    sink.reached("totals", 1, NextOffset::at(8)).unwrap();
+    let pending = sink.begin_without_rows().unwrap();
+    let loaded = sink.loader().load(&pending).await.unwrap();
+    let settled = sink.settle(&pending, &loaded);
+    assert_eq!((settled.flushed.files, settled.fenced.len()), (0, 0));
+    let moved = ["events 0 2", "events 1 0", "totals 0 0", "totals 1 8"];
+    assert_eq!(scene.rows(NEXT).await, moved);
+    assert!(sink.begin_without_rows().is_none(), "it is done");
+
+    // Who comes next goes on there, and the fence keeps the old one from moving anything.
+    sink.reached("totals", 0, NextOffset::at(9)).unwrap();
+    let (_, starts) = scene.sink().await;
+    assert_eq!(starts, [2, 0, 0, 8]);
+    let pending = sink.begin_without_rows().unwrap();
+    let loaded = sink.loader().load(&pending).await.unwrap();
+    assert_eq!(sink.settle(&pending, &loaded).fenced.len(), 1);
+    assert_eq!(scene.rows(NEXT).await, moved);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_claim_writes_down_where_loading_begins_and_later_ones_do_not() {
+    let scene = Scene::new().await;
+    for low in [5, 9] {
+        let low = NextOffset::at(low);
+        let mut sink = scene.new_sink();
+        let starts = sink.take_over_from(&partitions(), SOURCE, low).await;
+        assert_eq!(starts.unwrap(), [5, 5, 5, 5]);
+    }
 }

@@ -1,9 +1,8 @@
-//! Trouble at the warehouse: when it began, when to try again, and who has been told. One line at its beginning and one when it
+//! Trouble at the warehouse or with Kafka: when it began, when to try again, and who has been told. One line at its beginning and one when it
 //! is over, however often is tried in between.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use metrics::gauge;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tracing::{debug, info, warn};
@@ -30,8 +29,16 @@ pub(super) enum News {
     Over,
 }
 
+/// Where trouble is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Warehouse,
+    Kafka,
+}
+
 /// The trouble that there is, if there is any.
 pub(super) struct Trouble {
+    who: Who,
     since: Option<(Instant, SystemTime)>,
     what: String,
     told: bool,
@@ -40,8 +47,9 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    pub(super) fn none() -> Self {
+    pub(super) fn none(who: Who) -> Self {
         Self {
+            who,
             since: None,
             what: String::new(),
             told: false,
@@ -70,9 +78,10 @@ impl Trouble {
             .min(LONGEST_WAIT);
         self.next_try = now + wait;
         debug!(
+            who = ?self.who,
             error = self.what,
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            "warehouse call failed"
+            "call failed"
         );
     }
 
@@ -101,29 +110,50 @@ impl Trouble {
         let told = self.told;
         if let Some((since, _)) = self.since.filter(|_| told) {
             let lasted = now.saturating_duration_since(since);
-            info!(seconds = lasted.as_secs(), "the warehouse takes rows again");
+            let seconds = lasted.as_secs();
+            match self.who {
+                Who::Warehouse => info!(seconds, "the warehouse takes rows again"),
+                Who::Kafka => info!(seconds, "kafka answers again, reading on"),
+            }
         }
-        *self = Self::none();
+        *self = Self::none(self.who);
         told.then_some(News::Over)
     }
 
-    /// Keeps the gauge, and says once what is worth saying.
+    /// For how long there has been trouble.
+    pub(super) fn lasts(&self, now: Instant) -> Option<Duration> {
+        let (since, _) = self.since?;
+        Some(now.saturating_duration_since(since))
+    }
+
+    /// Says once what is worth saying.
     pub(super) fn news(&mut self, now: Instant) -> Option<News> {
-        let lasts = self
-            .since
-            .map(|(since, _)| now.saturating_duration_since(since));
-        gauge!("sluicebox_sink_delayed_seconds").set(lasts.unwrap_or_default().as_secs_f64());
-        let (_, began) = self.since?;
-        if self.told || lasts? < TELL_AFTER {
+        if self.told || self.lasts(now)? < TELL_AFTER {
             return None;
         }
         self.told = true;
+        let error = &self.what;
+        match self.who {
+            Who::Warehouse => {
+                warn!(
+                    error,
+                    "rows wait, the warehouse does not take them; trying on"
+                );
+            }
+            Who::Kafka => warn!(error, "no row is read, kafka does not answer; trying on"),
+        }
+        self.told().map(News::Trouble)
+    }
+
+    /// What was said of trouble that is not over.
+    pub(super) fn told(&self) -> Option<String> {
+        let (_, began) = self.since.filter(|_| self.told)?;
         let since = humantime::format_rfc3339_seconds(began);
-        warn!(error = self.what, %since, "rows wait, the warehouse does not take them; trying on");
-        Some(News::Trouble(format!(
-            "no load since {since}: {}",
-            self.what
-        )))
+        let stands = match self.who {
+            Who::Warehouse => "no load",
+            Who::Kafka => "no answer from kafka",
+        };
+        Some(format!("{stands} since {since}: {}", self.what))
     }
 }
 
@@ -161,7 +191,7 @@ mod tests {
 
     #[test]
     fn trouble_is_told_once_and_its_end_once() {
-        let mut trouble = Trouble::none();
+        let mut trouble = Trouble::none(Who::Warehouse);
         let start = Instant::now();
         let mut told = Vec::new();
         for second in 0..60 {
@@ -182,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_passing_failure_is_not_told() {
-        let mut trouble = Trouble::none();
+        let mut trouble = Trouble::none(Who::Warehouse);
         let start = Instant::now();
         trouble.failed(&unavailable(), start);
         assert_eq!(trouble.news(start + Duration::from_secs(9)), None);
@@ -191,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_never_comes_is_trouble_from_its_beginning() {
-        let mut trouble = Trouble::none();
+        let mut trouble = Trouble::none(Who::Warehouse);
         let start = Instant::now();
         let later = start + Duration::from_secs(19);
         trouble.running(start, later);
@@ -203,7 +233,7 @@ mod tests {
 
     #[test]
     fn tries_come_less_and_less_often_but_at_least_every_half_minute() {
-        let mut trouble = Trouble::none();
+        let mut trouble = Trouble::none(Who::Warehouse);
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..12 {
@@ -218,5 +248,23 @@ mod tests {
             waits[11] >= LONGEST_WAIT / 2 && waits.iter().all(|wait| *wait <= LONGEST_WAIT),
             "{waits:?}"
         );
+    }
+
+    #[test]
+    fn trouble_is_told_by_who_has_it() {
+        let start = Instant::now();
+        for (who, says) in [
+            (Who::Warehouse, "no load since"),
+            (Who::Kafka, "no answer from kafka since"),
+        ] {
+            let mut trouble = Trouble::none(who);
+            trouble.failed(&unavailable(), start);
+            assert_eq!(trouble.told(), None);
+            let Some(News::Trouble(what)) = trouble.news(start + TELL_AFTER) else {
+                panic!("nothing is told");
+            };
+            assert!(what.starts_with(says), "{what}");
+            assert_eq!(trouble.told(), Some(what));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `sluicebox reconcile` finds nothing where nothing is wrong, also while the service works, and names each kind of damage.
 
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{SubsecRound, Utc};
@@ -142,6 +143,62 @@ fn books_that_are_right_are_found_right_while_the_service_works_and_afterwards()
     let (report, code) = reconcile(&books, &["--kafka-only"]);
     assert_clean(&report, code);
     assert!(report["warehouse"].is_null());
+}
+
+#[test]
+fn a_steady_stream_leaves_nothing_out() {
+    let books = Books::open("reconcile_steady");
+    let mut service = books.deployment.start(&["run"]);
+    service.wait_ready();
+    let done = AtomicBool::new(false);
+    let reports = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut stream = Events::new(Options::new(21, Utc::now().trunc_subsecs(6)))
+                .map(|event| (event.key, event.value));
+            while !done.load(Ordering::Relaxed) {
+                books.deployment.produce(stream.by_ref().take(50));
+            }
+        });
+        let looking = scope.spawn(|| [(); 3].map(|()| reconcile(&books, &[])));
+        let reports = looking.join();
+        done.store(true, Ordering::Relaxed);
+        reports.expect("each look gives a report")
+    });
+    for (report, code) in &reports {
+        assert_clean(report, *code);
+        assert_eq!(report["complete"], true, "{}", report["not_compared"]);
+    }
+    assert!(sum(&reports[2].0, "gold", "counted") > 0);
+    assert!(service.terminate().success());
+}
+
+#[test]
+fn what_retention_took_after_it_was_read_has_expired_and_before_it_was_read_is_lost() {
+    let books = after_a_run("reconcile_retention");
+    let deployment = &books.deployment;
+    let kafka = Kafka::shared();
+    let rejected = kafka.read_all(&deployment.rejected).len() as u64;
+    kafka.delete_records(&deployment.rejected, &kafka.ends(&deployment.rejected));
+    let (report, code) = reconcile(&books, &["--kafka-only"]);
+    assert_clean(&report, code);
+    assert!(rejected > 0);
+    assert_eq!(sum(&report, "ledger", "expired"), rejected);
+
+    let read = kafka.ends(&deployment.raw);
+    deployment.produce(events(11, 200));
+    let unread = kafka.ends(&deployment.raw);
+    kafka.delete_records(&deployment.raw, &unread);
+    let (report, code) = reconcile(&books, &["--kafka-only"]);
+    assert_eq!(code, Some(1));
+    let mut expected = Vec::new();
+    for (partition, end) in unread {
+        let position = read[&partition];
+        expected.push(format!(
+            "ledger: lost in {}[{partition}]: offsets {position} to {end}: lost by retention: the log begins at {end}, and the clean job has read up to {position}",
+            deployment.raw
+        ));
+    }
+    assert_eq!(differences(&report), expected);
 }
 
 #[test]

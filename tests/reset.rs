@@ -38,6 +38,16 @@ fn run_until_loaded(books: &Books) -> usize {
     clean.len()
 }
 
+/// A row of a key that no event has.
+fn add_nobody(books: &Books) {
+    let role = format!("warehouse.role={ADMINISTRATOR}");
+    let insert = format!(
+        "INSERT INTO {} VALUES ('nobody', '2026-01-01', 1, 1, 1, 1.00, 1)",
+        books.gold
+    );
+    books.deployment.done(&["query", "--set", &role, &insert]);
+}
+
 /// What a command says that has to fail.
 fn refused(books: &Books, arguments: &[&str]) -> String {
     let output = books
@@ -64,13 +74,15 @@ fn everything_begins_anew_and_gold_is_the_same_as_before() {
 
     // Without --yes nothing happens.
     let rows = "SELECT COUNT(*) AS events FROM KAFKA_EVENTS_SILVER";
+    let gold_rows = format!("SELECT COUNT(*) AS rows FROM {}", books.gold);
+    add_nobody(&books);
     let all = ["reset", "all", "--truncate-tables", "--role", ADMINISTRATOR];
     let plan = deployment.done(&all);
     assert!(plan.contains("would: delete all records before"), "{plan}");
-    assert!(
-        plan.contains("would: table KAFKA_EVENTS_SILVER: delete all rows"),
-        "{plan}"
-    );
+    for table in ["KAFKA_EVENTS_SILVER", &books.gold.to_uppercase()] {
+        let said = format!("would: table {table}: delete all rows");
+        assert!(plan.contains(&said), "{plan}");
+    }
     assert_eq!(deployment.number(rows), i64::try_from(clean).expect("few"));
 
     // A second time is as good as once.
@@ -79,6 +91,7 @@ fn everything_begins_anew_and_gold_is_the_same_as_before() {
         let done = deployment.done(&yes);
         assert!(done.contains("done: group sluicebox-"), "{done}");
         assert_eq!(deployment.number(rows), 0);
+        assert_eq!(deployment.number(&gold_rows), 0);
         assert_eq!(Kafka::shared().read_all(&deployment.clean), []);
         assert_eq!(Kafka::shared().read_all(&books.gold), []);
     }
@@ -111,6 +124,13 @@ fn gold_is_counted_anew_from_clean_events() {
             .success()
     );
 
+    let plan = deployment.command(&["reset", "gold"]).output();
+    let warnings = String::from_utf8(plan.expect("started").stderr).expect("text");
+    let said = format!(
+        "{} keeps the rows of keys that do not come again",
+        books.gold.to_uppercase()
+    );
+    assert!(warnings.contains(&said), "{warnings}");
     deployment.done(&["reset", "gold", "--yes"]);
     let mut service = deployment.start(&["run"]);
     service.wait_for("all events are counted and loaded again", LIMIT, |_| {
@@ -125,6 +145,20 @@ fn gold_is_counted_anew_from_clean_events() {
         .filter_map(|(_, verdict)| verdict.clean())
         .collect();
     books.assert_hold(&clean);
+
+    add_nobody(&books);
+    let truncate = [
+        "reset",
+        "gold",
+        "--truncate-tables",
+        "--role",
+        ADMINISTRATOR,
+        "--yes",
+    ];
+    deployment.done(&truncate);
+    let nobody = format!("SELECT COUNT(*) AS rows FROM {}", books.gold);
+    assert_eq!(deployment.number(&nobody), 0);
+    assert_eq!(run_until_loaded(&books), clean.len());
 }
 
 #[test]

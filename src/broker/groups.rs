@@ -1,6 +1,6 @@
 //! Consumer groups from the outside: their members and their positions.
 
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{CALL_TIMEOUT, Kafka};
@@ -28,38 +28,27 @@ impl Group {
         &self.name
     }
 
-    /// The group's position in each partition, in their order; None where it has none. Waits for what an open transaction is
-    /// about to commit.
+    /// Asks for the group's positions over one connection, as often as one likes.
     ///
     /// # Errors
-    /// No broker, or one that keeps the positions back: a transaction that does not end.
+    /// A setting that is refused.
+    pub(crate) fn open(&self) -> Result<Positions, BrokerError> {
+        Ok(Positions {
+            // A read-committed client asks for stable positions only (KIP-447).
+            consumer: consumer(&self.kafka, &self.name, "read_committed")?,
+            kafka: self.kafka.clone(),
+        })
+    }
+
+    /// The group's position in each partition, once; see [`Positions::of`].
+    ///
+    /// # Errors
+    /// Those of [`Positions::of`].
     pub(crate) fn positions(
         &self,
         partitions: &[Partition],
     ) -> Result<Vec<Option<i64>>, BrokerError> {
-        // A read-committed client asks for stable positions only (KIP-447).
-        let consumer = consumer(&self.kafka, &self.name, "read_committed")?;
-        let mut list = TopicPartitionList::new();
-        for at in partitions {
-            list.add_partition(&at.topic, at.number);
-        }
-        let unavailable = |error| self.kafka.unavailable("a request for positions", error);
-        let found = consumer
-            .committed_offsets(list, CALL_TIMEOUT)
-            .map_err(unavailable)?;
-        let mut positions = Vec::with_capacity(partitions.len());
-        for at in partitions {
-            let element = found.find_partition(&at.topic, at.number);
-            if let Some(element) = &element {
-                // A partition's own error comes without an error of the call, and without a position.
-                element.error().map_err(unavailable)?;
-            }
-            positions.push(element.and_then(|element| match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            }));
-        }
-        Ok(positions)
+        self.open()?.of(partitions)
     }
 
     /// Writes positions, each with the same metadata. The broker refuses them while the group has members.
@@ -98,5 +87,43 @@ impl Group {
             .map_err(|error| self.kafka.unavailable("a request for the group", error))?;
         let members = groups.groups().iter().map(|group| group.members().len());
         Ok(members.sum())
+    }
+}
+
+/// A connection that asks for a group's positions.
+pub(crate) struct Positions {
+    consumer: BaseConsumer,
+    kafka: Kafka,
+}
+
+impl Positions {
+    /// The group's position in each partition, in their order; None where it has none. Waits for what an open transaction is
+    /// about to commit.
+    ///
+    /// # Errors
+    /// No broker, or one that keeps the positions back: a transaction that does not end.
+    pub(crate) fn of(&self, partitions: &[Partition]) -> Result<Vec<Option<i64>>, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        for at in partitions {
+            list.add_partition(&at.topic, at.number);
+        }
+        let unavailable = |error| self.kafka.unavailable("a request for positions", error);
+        let found = self
+            .consumer
+            .committed_offsets(list, CALL_TIMEOUT)
+            .map_err(unavailable)?;
+        let mut positions = Vec::with_capacity(partitions.len());
+        for at in partitions {
+            let element = found.find_partition(&at.topic, at.number);
+            if let Some(element) = &element {
+                // A partition's own error comes without an error of the call, and without a position.
+                element.error().map_err(unavailable)?;
+            }
+            positions.push(element.and_then(|element| match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            }));
+        }
+        Ok(positions)
     }
 }

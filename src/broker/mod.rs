@@ -27,7 +27,7 @@ pub(crate) use consumer::place_of;
 pub use consumer::{Batch, GroupConsumer, Reading, Record};
 pub(crate) use deletion::Deletion;
 pub use error::{BrokerError, Remedy};
-pub(crate) use groups::Group;
+pub(crate) use groups::{Group, Positions};
 pub use identity::{Identity, NotAnIdentity};
 pub use membership::{GroupMember, Share};
 pub use position::{NextOffset, Partition};

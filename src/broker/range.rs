@@ -89,14 +89,23 @@ impl Logs {
     /// # Errors
     /// No broker.
     pub(crate) fn log(&self, at: &Partition) -> Result<Log, BrokerError> {
-        let ask = |consumer: &BaseConsumer| {
-            consumer
-                .fetch_watermarks(&at.topic, at.number, CALL_TIMEOUT)
-                .map_err(|error| self.kafka.unavailable("watermarks", error))
-        };
-        let (low, stable) = ask(&self.committed)?;
-        let (_, end) = ask(&self.uncommitted)?;
+        let (low, stable) = self.ask(&self.committed, at)?;
+        let end = self.end(at)?;
         Ok(Log { low, stable, end })
+    }
+
+    fn ask(&self, consumer: &BaseConsumer, at: &Partition) -> Result<(i64, i64), BrokerError> {
+        consumer
+            .fetch_watermarks(&at.topic, at.number, CALL_TIMEOUT)
+            .map_err(|error| self.kafka.unavailable("watermarks", error))
+    }
+
+    /// Where a partition ends now, open transactions included.
+    ///
+    /// # Errors
+    /// No broker.
+    pub(crate) fn end(&self, at: &Partition) -> Result<i64, BrokerError> {
+        Ok(self.ask(&self.uncommitted, at)?.1)
     }
 
     /// The whole of each partition of a topic, as it ends now.

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::Books;
 use super::difference::Differences;
-use super::ledger::{Expected, Ledger, Source, Sums};
+use super::ledger::{Emptied, Expected, Ledger, Source, Sums};
 use super::progress::Progress;
 use super::values::EventHash;
 use crate::broker::{Group, Log, Logs, Range, RangeReader, Record};
@@ -21,7 +21,7 @@ pub(super) const AT_ONCE: usize = 10_000;
 pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Sums>, Differences)> {
     let mut ledger = Ledger::new(&books.raw, books.limit);
     let hash = moments(books);
-    let raw = raw_ranges(books, logs)?;
+    let raw = raw_ranges(books, logs, &mut ledger)?;
     for range in &raw {
         let window = books.duplicates.events;
         ledger.open(range.at.number, range.from, range.to, window);
@@ -30,6 +30,7 @@ pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Sums>, Di
     let clean = logs.ranges(&books.clean)?;
     let rejected = logs.ranges(&books.rejected)?;
     judge(books, &raw, &hash, &mut ledger).with_context(|| format!("reading {}", books.raw))?;
+    let (mut clean_held, mut rejected_held) = (HashSet::new(), HashSet::new());
     read(books, &clean, |record, truncated| {
         let place = format!(
             "{}[{}] {}",
@@ -39,6 +40,7 @@ pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Sums>, Di
         );
         match source_of_clean(record) {
             Some(source) => {
+                clean_held.insert(record.partition());
                 if truncated {
                     ledger.truncated(&books.clean, record.partition(), source);
                 }
@@ -58,6 +60,7 @@ pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Sums>, Di
             Some(stage) if stage != Job::Clean.name() => {}
             _ => match (source_of_rejected(record), text(record, rejected::REASON)) {
                 (Some(source), Some(reason)) => {
+                    rejected_held.insert(record.partition());
                     if truncated {
                         ledger.truncated(&books.rejected, record.partition(), source);
                     }
@@ -67,7 +70,17 @@ pub(super) fn check(books: &Books, logs: &Logs) -> anyhow::Result<(Vec<Sums>, Di
             },
         }
     })?;
+    ledger.emptied(Emptied {
+        clean: is_emptied(&clean, &clean_held),
+        rejected: is_emptied(&rejected, &rejected_held),
+    });
     Ok(ledger.close())
+}
+
+/// Whether a partition has lost its beginning and holds nothing.
+fn is_emptied(ranges: &[Range], held: &HashSet<i32>) -> bool {
+    let mut truncated = ranges.iter().filter(|range| range.from > 0);
+    truncated.any(|range| !held.contains(&range.at.number))
 }
 
 fn moments(books: &Books) -> EventHash {
@@ -82,7 +95,7 @@ fn moments(books: &Books) -> EventHash {
 }
 
 /// From the beginning of each log to the clean job's position.
-fn raw_ranges(books: &Books, logs: &Logs) -> anyhow::Result<Vec<Range>> {
+fn raw_ranges(books: &Books, logs: &Logs, ledger: &mut Ledger) -> anyhow::Result<Vec<Range>> {
     let partitions = logs.partitions(&books.raw)?;
     let positions = Group::new(&books.kafka, &books.clean_group).positions(&partitions)?;
     let mut ranges = Vec::new();
@@ -94,6 +107,9 @@ fn raw_ranges(books: &Books, logs: &Logs) -> anyhow::Result<Vec<Range>> {
                 "{at} ends at offset {end}, but the group {} stands at {to}: it is not the topic that was read\nhint: `sluicebox reset clean --to earliest` accepts the topic as it is now",
                 books.clean_group
             );
+        }
+        if to < low {
+            ledger.lost_unread(at.number, to, low);
         }
         ranges.push(Range {
             at,

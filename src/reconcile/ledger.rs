@@ -88,6 +88,15 @@ impl Books {
     }
 }
 
+/// Outputs of which a partition has lost its beginning and holds no record of the clean job: nobody knows how old what went was.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Emptied {
+    /// A partition of clean_events.
+    pub(super) clean: bool,
+    /// A partition of rejected_events.
+    pub(super) rejected: bool,
+}
+
 /// Where a raw record is.
 pub(super) type Source = (i32, i64);
 
@@ -97,6 +106,7 @@ pub(super) struct Ledger {
     books: BTreeMap<i32, Books>,
     /// The first source of each raw partition in each output partition that has lost its beginning.
     first: HashMap<(String, i32, i32), i64>,
+    emptied: Emptied,
     pub(super) differences: Differences,
 }
 
@@ -107,6 +117,7 @@ impl Ledger {
             raw: raw.to_owned(),
             books: BTreeMap::new(),
             first: HashMap::new(),
+            emptied: Emptied::default(),
             differences: Differences::new(limit),
         }
     }
@@ -165,6 +176,21 @@ impl Ledger {
             .entry((output.to_owned(), partition, source.0))
             .or_insert(i64::MAX);
         *first = source.1.min(*first);
+    }
+
+    /// What of an output is not found may have been in a partition that was emptied.
+    pub(super) fn emptied(&mut self, emptied: Emptied) {
+        self.emptied = emptied;
+    }
+
+    /// The log of a raw partition has lost what the clean job has not read yet: nobody can count it any more.
+    pub(super) fn lost_unread(&mut self, partition: i32, position: i64, low: i64) {
+        self.differences.add(
+            Kind::Lost,
+            format!("{}[{partition}]", self.raw),
+            format!("offsets {position} to {low}"),
+            format!("lost by retention: the log begins at {low}, and the clean job has read up to {position}"),
+        );
     }
 
     /// A record of clean_events, at `place`.
@@ -300,6 +326,8 @@ impl Ledger {
                     (0, 0, Verdict::Duplicate) => sums.duplicate += 1,
                     (0, 0, Verdict::Clean) if lenient => sums.duplicate += 1,
                     (0, 0, _) if entry.offset < expired_before => sums.expired += 1,
+                    (0, 0, Verdict::Clean) if self.emptied.clean => sums.expired += 1,
+                    (0, 0, Verdict::Rejected) if self.emptied.rejected => sums.expired += 1,
                     (0, 0, verdict) => {
                         let to = if verdict == Verdict::Clean {
                             "clean"

@@ -53,7 +53,11 @@ fn what_is_right_adds_up() {
 fn each_kind_of_damage_is_named() {
     type Damage = fn(&mut Ledger);
     let table: [(&str, Damage, Kind); 11] = [
-        ("a second clean record", |ledger| ledger.clean((0, 0), 1, ""), Kind::Doubled),
+        (
+            "a second clean record",
+            |ledger| ledger.clean((0, 0), 1, ""),
+            Kind::Doubled,
+        ),
         (
             "a second rejected record",
             |ledger| ledger.rejected((0, 1), Some(b"raw"), REASON, ""),
@@ -69,17 +73,41 @@ fn each_kind_of_damage_is_named() {
             |ledger| ledger.rejected((0, 0), Some(b"raw"), REASON, ""),
             Kind::Unexpected,
         ),
-        ("a rejected event that is clean", |ledger| ledger.clean((0, 1), 1, ""), Kind::Unexpected),
-        ("a duplicate that is clean", |ledger| ledger.clean((0, 2), 1, ""), Kind::Unexpected),
+        (
+            "a rejected event that is clean",
+            |ledger| ledger.clean((0, 1), 1, ""),
+            Kind::Unexpected,
+        ),
+        (
+            "a duplicate that is clean",
+            |ledger| ledger.clean((0, 2), 1, ""),
+            Kind::Unexpected,
+        ),
         (
             "a duplicate that is rejected",
             |ledger| ledger.rejected((0, 2), Some(b"raw"), REASON, ""),
             Kind::Unexpected,
         ),
-        ("another partition", |ledger| ledger.clean((7, 0), 1, ""), Kind::Unexpected),
-        ("no source", |ledger| ledger.without_source("", "no header"), Kind::Unexpected),
-        ("other bytes", |ledger| ledger.rejected((0, 2), Some(b"other"), REASON, ""), Kind::Different),
-        ("no bytes", |ledger| ledger.rejected((0, 2), None, REASON, ""), Kind::Different),
+        (
+            "another partition",
+            |ledger| ledger.clean((7, 0), 1, ""),
+            Kind::Unexpected,
+        ),
+        (
+            "no source",
+            |ledger| ledger.without_source("", "no header"),
+            Kind::Unexpected,
+        ),
+        (
+            "other bytes",
+            |ledger| ledger.rejected((0, 2), Some(b"other"), REASON, ""),
+            Kind::Different,
+        ),
+        (
+            "no bytes",
+            |ledger| ledger.rejected((0, 2), None, REASON, ""),
+            Kind::Different,
+        ),
     ];
     for (what, damage, kind) in table {
         let mut ledger = ledger(0, 100);
@@ -137,7 +165,11 @@ fn where_the_raw_topic_has_lost_its_beginning_a_clean_event_may_be_a_duplicate()
     strict.clean((0, 10), 1, "");
     strict.rejected((0, 11), Some(b"raw"), REASON, "");
     let (_, differences) = strict.close();
-    assert_eq!(kinds(&differences), [Kind::Lost], "the last lies behind the window");
+    assert_eq!(
+        kinds(&differences),
+        [Kind::Lost],
+        "the last lies behind the window"
+    );
 }
 
 #[test]
@@ -149,6 +181,36 @@ fn what_is_older_than_the_outputs_has_expired() {
     let (sums, differences) = ledger.close();
     assert_eq!(kinds(&differences), []);
     assert_eq!((sums[0].clean, sums[0].expired), (1, 2));
+}
+
+#[test]
+fn what_was_in_an_output_that_was_emptied_has_expired_and_nothing_else() {
+    let (clean, rejected) = (true, true);
+    for (emptied, expired, lost) in [
+        (Emptied { clean, rejected }, 3, 0),
+        (
+            Emptied {
+                clean,
+                rejected: false,
+            },
+            2,
+            1,
+        ),
+        (
+            Emptied {
+                clean: false,
+                rejected,
+            },
+            1,
+            2,
+        ),
+    ] {
+        let mut ledger = ledger(0, 100);
+        ledger.emptied(emptied);
+        let (sums, differences) = ledger.close();
+        assert_eq!(kinds(&differences), vec![Kind::Lost; lost], "{emptied:?}");
+        assert_eq!(sums[0].expired, expired, "{emptied:?}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod events;
 mod gold;
 mod ledger;
 mod progress;
+mod refused;
 mod report;
 mod rows;
 mod values;
@@ -63,10 +64,10 @@ impl Books {
             numbers,
             differences,
         };
-        let (numbers, differences) = gold::check(self, &logs)?;
+        let found = gold::check(self, &logs)?;
         let gold = Part {
-            numbers,
-            differences,
+            numbers: found.counts,
+            differences: found.differences,
         };
         let warehouse = match warehouse {
             Some(warehouse) => {
@@ -78,11 +79,12 @@ impl Books {
             }
             None => None,
         };
-        Ok(Report {
+        Ok(Report::new(
             ledger,
             gold,
+            found.refused_not_compared,
             warehouse,
-        })
+        ))
     }
 
     fn table(&self, at: usize) -> anyhow::Result<Table> {

@@ -251,6 +251,8 @@ impl Run {
             recoveries.last().map_or(0.0, Duration::as_secs_f64),
         );
         assert!(judgement.is_exact(), "{judgement}");
+        // What the service's own tool says, from Kafka and the warehouse alone.
+        eprintln!("{}", self.arena.books.deployment.done(&["reconcile"]));
         for &kind in self.kinds {
             assert!(self.acts.contains_key(kind), "{kind} did not happen");
         }

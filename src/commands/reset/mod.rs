@@ -34,7 +34,7 @@ broker believes that after kafka.session_timeout, which is waited for.
   The raw topic was deleted and made again, or lost records before they were read:
       sluicebox reset clean --to earliest --yes
   A gold query has changed, or a gold topic is not to be trusted:
-      sluicebox reset gold --yes
+      sluicebox reset gold --truncate-tables --role ACCOUNTADMIN --yes
   A target table was replaced, or a topic that fills it was made again:
       sluicebox reset sink --to earliest --yes
   Begin anew with the raw topic:
@@ -56,7 +56,10 @@ enum Choice {
         to: To,
     },
     /// Count all gold tables anew from clean_events; they share the positions, so it is all of them
-    Gold,
+    Gold {
+        #[command(flatten)]
+        truncation: Truncation,
+    },
     /// Let the sink go on elsewhere, and accept topics and target tables as they are
     Sink {
         /// The topic [default: clean_events and all gold topics]
@@ -67,13 +70,21 @@ enum Choice {
     },
     /// Delete everything that was made of the raw topic, and begin anew with it
     All {
-        /// Delete the rows of the table of the clean events too; without this they are there twice afterwards
-        #[arg(long)]
-        truncate_tables: bool,
-        /// Role that may do that, e.g. ACCOUNTADMIN; the configured role otherwise
-        #[arg(long, value_name = "ROLE")]
-        role: Option<String>,
+        #[command(flatten)]
+        truncation: Truncation,
     },
+}
+
+/// Whether the rows of the tables go too.
+#[derive(Debug, clap::Args)]
+struct Truncation {
+    /// Delete all rows of the tables that are filled anew. Without this clean events are there twice afterwards (`reset all`), and
+    /// gold rows of keys that do not come again stay
+    #[arg(long)]
+    truncate_tables: bool,
+    /// Role that may do that, e.g. ACCOUNTADMIN; the configured role otherwise
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
 }
 
 /// What a reset will do.
@@ -148,7 +159,7 @@ impl Planner<'_> {
     fn refuse_members(&self, choice: &Choice) -> anyhow::Result<()> {
         let jobs: &[Job] = match choice {
             Choice::Clean { .. } => &[Job::Clean],
-            Choice::Gold => &[Job::Gold, Job::Sink],
+            Choice::Gold { .. } => &[Job::Gold, Job::Sink],
             Choice::Sink { .. } => &[Job::Sink],
             Choice::All { .. } => &[Job::Clean, Job::Gold, Job::Sink],
         };
@@ -158,7 +169,10 @@ impl Planner<'_> {
             let group = Group::new(&self.kafka, &group(self.config, *job));
             let mut members = group.members()?;
             if members > 0 {
-                eprintln!("waiting for the {members} members of {} to leave", group.name());
+                eprintln!(
+                    "waiting for the {members} members of {} to leave",
+                    group.name()
+                );
             }
             while members > 0 && Instant::now() < deadline {
                 std::thread::sleep(BETWEEN_LOOKS);
@@ -177,12 +191,9 @@ impl Planner<'_> {
     fn plan(&self, choice: &Choice) -> anyhow::Result<Plan> {
         match choice {
             Choice::Clean { to } => self.clean(to),
-            Choice::Gold => self.gold(),
+            Choice::Gold { truncation } => self.gold(truncation),
             Choice::Sink { topic, to } => self.sink(topic.as_deref(), to),
-            Choice::All {
-                truncate_tables,
-                role,
-            } => self.all(*truncate_tables, role.as_deref()),
+            Choice::All { truncation } => self.all(truncation),
         }
     }
 
@@ -207,7 +218,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    fn gold(&self) -> anyhow::Result<Plan> {
+    fn gold(&self, truncation: &Truncation) -> anyhow::Result<Plan> {
         let mut plan = Plan::default();
         let beginning = self.positions(Job::Gold, &To::Earliest)?;
         plan.steps.extend(beginning.mark());
@@ -220,11 +231,15 @@ impl Planner<'_> {
             next.extend(ends);
         }
         plan.steps.extend(self.snapshots()?);
+        let clean = &self.config.topics.clean;
+        let targets = self.targets.iter();
+        for target in targets.filter(|target| target.topic() != clean) {
+            empty(target, truncation, &mut plan);
+        }
         // A sink that was behind would miss what is deleted; its rows come again.
         plan.steps
             .extend(self.next_offsets(next, &mut plan.warnings));
         plan.steps.push(beginning);
-        let clean = &self.config.topics.clean;
         if To::Earliest
             .of(&self.logs, clean)?
             .iter()
@@ -273,7 +288,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    fn all(&self, truncate_tables: bool, role: Option<&str>) -> anyhow::Result<Plan> {
+    fn all(&self, truncation: &Truncation) -> anyhow::Result<Plan> {
         let topics = &self.config.topics;
         let mut plan = Plan::default();
         let raw = self.positions(Job::Clean, &To::Earliest)?;
@@ -295,16 +310,7 @@ impl Planner<'_> {
         }
         plan.steps.extend(self.snapshots()?);
         for target in &self.targets {
-            let table = target.name().to_owned();
-            match target.kind() {
-                Kind::Append if truncate_tables => {
-                    plan.steps.push(Step::Truncate { table, role: role.map(str::to_owned) });
-                }
-                Kind::Append => plan.warnings.push(format!(
-                    "without --truncate-tables {table} keeps its rows and gets all of them once more"
-                )),
-                Kind::Upsert { .. } => {}
-            }
+            empty(target, truncation, &mut plan);
         }
         plan.steps
             .extend(self.next_offsets(next, &mut plan.warnings));
@@ -382,4 +388,22 @@ impl Planner<'_> {
         let control = tables::CONTROL.to_owned();
         Some(Step::NextOffsets { control, next })
     }
+}
+
+/// Deletes the rows of a table that is filled anew, or says what becomes of them.
+fn empty(target: &TargetTable, truncation: &Truncation, plan: &mut Plan) {
+    let table = target.name().to_owned();
+    if truncation.truncate_tables {
+        let role = truncation.role.clone();
+        plan.steps.push(Step::Truncate { table, role });
+        return;
+    }
+    plan.warnings.push(match target.kind() {
+        Kind::Append => format!(
+            "without --truncate-tables {table} keeps its rows and gets all of them once more"
+        ),
+        Kind::Upsert { .. } => format!(
+            "without --truncate-tables {table} keeps the rows of keys that do not come again"
+        ),
+    });
 }

@@ -4,6 +4,7 @@ mod broker;
 mod jars;
 mod messages;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use broker::Broker;
 pub(crate) use broker::signal;
@@ -80,6 +82,21 @@ impl Kafka {
 
     fn broker(&self) -> std::sync::MutexGuard<'_, Broker> {
         self.broker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes what a topic holds before these offsets, as retention does.
+    pub(crate) fn delete_records(&self, topic: &str, before: &BTreeMap<i32, i64>) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("the settings are right");
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in before {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .expect("the offset is valid");
+        }
+        let deleted = block_on(admin.delete_records(&list, &AdminOptions::new()));
+        for element in deleted.expect("Kafka answers").elements() {
+            element.error().expect("the records can be deleted");
+        }
     }
 
     /// Makes a topic and waits until it can be written to. `config` is the topic's, such as `cleanup.policy`.

@@ -3,7 +3,7 @@
 //! A gold topic is the output and the changelog: a record's value is the row, its header the mergeable state. Rows, states
 //! and input positions are one transaction, so what is restored from the topic is what the positions say was counted.
 //!
-//! A local copy of each state is written now and then, see [`snapshot`]; restart = copy + the end of the topic.
+//! A local copy of each state is written now and then, see `snapshot.rs`; restart = copy + the end of the topic.
 //!
 //! | died after | what happens next |
 //! |---|---|

@@ -171,7 +171,7 @@ impl Load {
         statements
     }
 
-    /// What the answers to [`Self::statements`] say about each partition, in the order of [`Self::steps`].
+    /// What the answers to [`Self::statements`] say about each partition, in the order of the steps.
     pub fn outcomes(
         &self,
         answers: &[Answer],
@@ -195,7 +195,7 @@ impl Load {
             .collect()
     }
 
-    /// The partitions of this load, in the order of [`Self::steps`].
+    /// The partitions of this load, in the order of the steps.
     pub fn partitions(&self) -> Vec<Partition> {
         self.steps().map(|step| step.at).collect()
     }

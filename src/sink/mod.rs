@@ -16,7 +16,7 @@
 //! | somebody else | what happens next |
 //! |---|---|
 //! | raises a fence while a load runs | waits for the lock, then reads the moved `next_offset` |
-//! | has raised it before a load begins | the load matches no row: [`SinkError::Fenced`] |
+//! | has raised it before a load begins | the load matches no row: the partition is dropped and the group joined again |
 //!
 //! A staged file is removed only when the control table stands behind its rows under this sink's own fence: nobody
 //! then needs it, and no later sink can give the same name to rows it still has to load.

@@ -185,12 +185,12 @@ fn the_clean_job_goes_on_where_it_is_told_and_nobody_may_work_meanwhile() {
     let (books, clean) = after_a_run("reset_clean");
     let deployment = &books.deployment;
     let mut service = deployment.start(&["run", "clean"]);
-    service.wait_for("the group has a member", LIMIT, |_| {
-        deployment
-            .command(&["reset", "clean", "--to", "latest", "--yes"])
-            .output()
-            .is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("members"))
+    // A reset that begins before there is a member would stop it, as it should.
+    service.wait_for("the group has a member", LIMIT, |service| {
+        service.log().contains("partitions assigned")
     });
+    let error = refused(&books, &["reset", "clean", "--to", "latest", "--yes"]);
+    assert!(error.contains("members"), "{error}");
     assert!(service.terminate().success());
     for (to, said) in [
         ("0=1", "says nothing about"),

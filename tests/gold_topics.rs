@@ -8,8 +8,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::restore::{WITHOUT_WAREHOUSE, assert_counted, events, produce};
-use crate::support::books::Books;
+use crate::restore::{WITHOUT_WAREHOUSE, assert_counted};
+use crate::support::books::{Books, events};
 use crate::support::kafka::Kafka;
 use crate::support::wait_until;
 
@@ -23,17 +23,17 @@ fn admin() -> AdminClient<DefaultClientContext> {
 fn assert_stops(name: &str, act: impl FnOnce(&Books), words: &str) {
     let books = Books::open(name);
     let run = || books.deployment.start(&WITHOUT_WAREHOUSE);
-    let events = events(51, 1_500);
+    let events = events(1_500, 51);
     let mut runs = events.chunks(500);
     // The second time with nothing lost: that stops nobody.
     for part in runs.by_ref().take(2) {
         let mut service = run();
-        produce(&books, part);
+        books.produce(part);
         assert_counted(&books, &mut service);
         assert!(service.terminate().success());
     }
     act(&books);
-    produce(&books, runs.next().unwrap());
+    books.produce(runs.next().unwrap());
     let before = Kafka::shared().read_all(&books.gold).len();
     let mut service = run();
     let mut status = None;

@@ -4,13 +4,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{SubsecRound, Utc};
 use rdkafka::producer::{BaseProducer, Producer};
-use sluicebox::generate::{Event, Events, Options};
 
-use crate::support::books::Books;
+use crate::support::books::{Books, events};
 use crate::support::kafka::{Kafka, jars_folder};
 use crate::support::running::Running;
+use crate::support::stream::Stream;
 use crate::support::wait_until;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -34,30 +33,6 @@ const WORKERS: [&str; 15] = [
     "gold",
 ];
 
-fn events(count: usize, seed: u64) -> Vec<Event> {
-    Events::new(Options::new(seed, Utc::now().trunc_subsecs(6)))
-        .take(count)
-        .collect()
-}
-
-fn produce(books: &Books, events: &[Event]) {
-    let events = events.iter().map(|event| (event.key, event.value.clone()));
-    books.deployment.produce(events);
-}
-
-/// Runs the whole service until everything is loaded, and compares it with the oracle.
-fn assert_exact(books: &Books) {
-    let judged = books.judged();
-    let clean: Vec<_> = judged
-        .iter()
-        .filter_map(|(_, verdict)| verdict.clean())
-        .collect();
-    let mut service = books.deployment.start(&["run"]);
-    books.await_loaded(&mut service, clean.len());
-    assert!(service.terminate().success());
-    books.assert_hold(&clean);
-}
-
 fn rejoins(service: &Running, job: &str) -> u64 {
     service.metric(&format!("sluicebox_rejoins_total{{job=\"{job}\"}}"))
 }
@@ -71,34 +46,27 @@ fn await_work(service: &mut Running) {
 #[test]
 fn two_threads_in_each_of_several_processes_share_the_partitions_through_joins_and_leaves() {
     let books = Books::open_on(Kafka::shared(), 6, "members");
-    let all = events(30_000, 11);
-    let join = || books.deployment.start(&WORKERS);
-    let mut parts = all.chunks(all.len() / 6);
-    let mut next = || produce(&books, parts.next().expect("a part for each change"));
+    let deployment = &books.deployment;
+    let stream = Stream::start(&mut deployment.kafka.client(), &deployment.raw, 11, 1_000);
+    let join = || {
+        let mut service = deployment.start(&WORKERS);
+        service.wait_ready();
+        await_work(&mut service);
+        service
+    };
     let (mut first, mut second) = (join(), join());
-    first.wait_ready();
-    second.wait_ready();
-    next();
     let mut third = join();
-    next();
-    third.wait_ready();
     assert!(second.terminate().success());
-    next();
-    let mut fourth = join();
     // Without a farewell: its partitions come back after the session's time-out.
     first.kill();
-    next();
-    fourth.wait_ready();
+    let mut fourth = join();
     assert!(third.terminate().success());
-    next();
     let mut fifth = join();
-    fifth.wait_ready();
-    next();
+    stream.finish();
     for service in [&mut fourth, &mut fifth] {
-        await_work(service);
         assert!(service.terminate().success());
     }
-    assert_exact(&books);
+    books.assert_exact(&mut books.deployment.start(&["run"]));
 }
 
 #[test]
@@ -106,7 +74,7 @@ fn a_worker_whose_transactional_id_was_taken_joins_anew_and_counts_each_event_on
     let books = Books::open("fenced");
     let all = events(9_000, 12);
     let mut service = books.deployment.start(&["run"]);
-    produce(&books, &all[..3_000]);
+    books.produce(&all[..3_000]);
     await_work(&mut service);
     let slot = std::fs::read_to_string(books.deployment.path().join("state/0/id")).unwrap();
     for (number, job) in (1..).zip(["clean", "gold"]) {
@@ -115,19 +83,12 @@ fn a_worker_whose_transactional_id_was_taken_joins_anew_and_counts_each_event_on
         config.set("transactional.id", format!("{group}-{}-0", slot.trim()));
         let thief: BaseProducer = config.create().unwrap();
         thief.init_transactions(LIMIT).unwrap();
-        produce(&books, &all[3_000 * number..3_000 * (number + 1)]);
+        books.produce(&all[3_000 * number..3_000 * (number + 1)]);
         service.wait_for("the worker joins anew", LIMIT, |service| {
             rejoins(service, job) > 0
         });
     }
-    let judged = books.judged();
-    let clean: Vec<_> = judged
-        .iter()
-        .filter_map(|(_, verdict)| verdict.clean())
-        .collect();
-    books.await_loaded(&mut service, clean.len());
-    assert!(service.terminate().success());
-    books.assert_hold(&clean);
+    books.assert_exact(&mut service);
     let log = service.log();
     assert!(log.contains("working on"), "{log}");
 }
@@ -138,9 +99,9 @@ fn a_broker_that_is_frozen_for_forty_seconds_is_survived_and_told_of() {
     let all = events(12_000, 13);
     let mut service = books.deployment.start(&["run"]);
     service.wait_ready();
-    produce(&books, &all[..6_000]);
+    books.produce(&all[..6_000]);
     await_work(&mut service);
-    produce(&books, &all[6_000..]);
+    books.produce(&all[6_000..]);
     books.deployment.kafka.freeze();
     let frozen = Instant::now();
     service.wait_for("readiness says so", Duration::from_secs(30), |service| {
@@ -150,15 +111,8 @@ fn a_broker_that_is_frozen_for_forty_seconds_is_survived_and_told_of() {
     let thaw = Duration::from_secs(40).saturating_sub(frozen.elapsed());
     std::thread::sleep(thaw);
     books.deployment.kafka.thaw();
-    let judged = books.judged();
-    let clean: Vec<_> = judged
-        .iter()
-        .filter_map(|(_, verdict)| verdict.clean())
-        .collect();
-    books.await_loaded(&mut service, clean.len());
     service.wait_ready();
-    assert!(service.terminate().success());
-    books.assert_hold(&clean);
+    books.assert_exact(&mut service);
     for job in ["clean", "gold"] {
         let log = service.log();
         let told = log.lines().filter(|line| {
@@ -174,19 +128,19 @@ fn the_service_ends_in_time_while_its_broker_is_frozen() {
     let books = Books::open_on(Arc::new(Kafka::start()), 3, "frozen-end");
     let mut service = books.deployment.start(&["run"]);
     service.wait_ready();
-    produce(&books, &events(20_000, 14));
+    books.produce(&events(20_000, 14));
     books.deployment.kafka.freeze();
     let ended = service.terminate();
     books.deployment.kafka.thaw();
     assert!(ended.success(), "{ended}");
-    assert_exact(&books);
+    books.assert_exact(&mut books.deployment.start(&["run"]));
 }
 
 #[test]
 fn the_lag_is_the_one_that_kafka_consumer_groups_shows() {
     let books = Books::open("lag");
     let mut service = books.deployment.start(&["run"]);
-    produce(&books, &events(3_000, 15));
+    books.produce(&events(3_000, 15));
     await_work(&mut service);
     for job in ["clean", "gold"] {
         let mut seen = (Vec::new(), Vec::new());

@@ -193,11 +193,16 @@ fn what_retention_took_after_it_was_read_has_expired_and_before_it_was_read_is_l
     let mut expected = Vec::new();
     for (partition, end) in unread {
         let position = read[&partition];
+        // Events without a key may all fall into other partitions.
+        if end == position {
+            continue;
+        }
         expected.push(format!(
             "ledger: lost in {}[{partition}]: offsets {position} to {end}: lost by retention: the log begins at {end}, and the clean job has read up to {position}",
             deployment.raw
         ));
     }
+    assert!(!expected.is_empty());
     assert_eq!(differences(&report), expected);
 }
 

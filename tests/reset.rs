@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{SubsecRound, Utc};
 use serde_json::Value;
-use sluicebox::generate::{Events, Options};
 
-use crate::support::books::Books;
+use crate::support::books::{Books, events};
 use crate::support::deployment::{ADMINISTRATOR, PARTITIONS};
 use crate::support::kafka::Kafka;
 
@@ -16,26 +14,13 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A deployment through which events have run, and how many of them are clean.
 fn after_a_run(name: &str) -> (Books, usize) {
     let books = Books::open(name);
-    let events: Vec<_> = Events::new(Options::new(3, Utc::now().trunc_subsecs(6)))
-        .take(EVENTS)
-        .map(|event| (event.key, event.value))
-        .collect();
-    books.deployment.produce(events);
+    books.produce(&events(EVENTS, 3));
     let clean = run_until_loaded(&books);
     (books, clean)
 }
 
 fn run_until_loaded(books: &Books) -> usize {
-    let judged = books.judged();
-    let clean: Vec<_> = judged
-        .iter()
-        .filter_map(|(_, verdict)| verdict.clean())
-        .collect();
-    let mut service = books.deployment.start(&["run"]);
-    books.await_loaded(&mut service, clean.len());
-    assert!(service.terminate().success());
-    books.assert_hold(&clean);
-    clean.len()
+    books.assert_exact(&mut books.deployment.start(&["run"]))
 }
 
 /// A row of a key that no event has.
@@ -140,11 +125,7 @@ fn gold_is_counted_anew_from_clean_events() {
         counted && sum(&report, "warehouse", "rows") == sum(&report, "warehouse", "equal")
     });
     assert!(service.terminate().success());
-    let judged = books.judged();
-    let clean: Vec<_> = (judged.iter())
-        .filter_map(|(_, verdict)| verdict.clean())
-        .collect();
-    books.assert_hold(&clean);
+    books.assert_hold(&books.clean());
 
     add_nobody(&books);
     let truncate = [
@@ -158,7 +139,7 @@ fn gold_is_counted_anew_from_clean_events() {
     deployment.done(&truncate);
     let nobody = format!("SELECT COUNT(*) AS rows FROM {}", books.gold);
     assert_eq!(deployment.number(&nobody), 0);
-    assert_eq!(run_until_loaded(&books), clean.len());
+    assert_eq!(run_until_loaded(&books), clean);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{SubsecRound, Utc};
-use sluicebox::generate::{Event, Events, Options};
+use chrono::Utc;
+use sluicebox::generate::Event;
 
-use crate::support::books::Books;
+use crate::support::books::{Books, events};
 use crate::support::oracle::Verdict;
 
 const EVENTS: usize = 20_000;
@@ -28,10 +28,7 @@ fn stops_and_starts_in_the_middle_of_the_stream_lose_no_event_and_count_none_twi
         "--set",
         "sink.flush_interval=300ms",
     ];
-    let events: Vec<_> = Events::new(Options::new(3, Utc::now().trunc_subsecs(6)))
-        .take(EVENTS)
-        .collect();
-    let mut parts = parts(&events).into_iter();
+    let mut parts = parts(&events(EVENTS, 3)).into_iter();
     for part in parts.by_ref().take(STOPS) {
         let mut service = books.deployment.start(&small_batches);
         std::thread::scope(|scope| {
@@ -47,10 +44,6 @@ fn stops_and_starts_in_the_middle_of_the_stream_lose_no_event_and_count_none_twi
         .deployment
         .produce(parts.next().expect("a part for the last run"));
     let judged = books.judged();
-    let clean: Vec<_> = judged
-        .iter()
-        .filter_map(|(_, verdict)| verdict.clean())
-        .collect();
     for kind in [
         Verdict::Duplicate,
         Verdict::Rejected("conflicting_duplicate".to_owned()),
@@ -63,9 +56,7 @@ fn stops_and_starts_in_the_middle_of_the_stream_lose_no_event_and_count_none_twi
     }
 
     let mut service = books.deployment.start(&small_batches);
-    books.await_loaded(&mut service, clean.len());
-    assert!(service.terminate().success());
-    books.assert_hold(&clean);
+    books.assert_exact(&mut service);
 }
 
 /// What is produced before each stop, and after the last. Each part begins with events of the one before: half of them

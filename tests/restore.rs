@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{SubsecRound, Utc};
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -10,12 +9,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sluicebox::generate::{Event, Events, Options};
 
-use crate::support::books::Books;
+use crate::support::books::{Books, events};
 use crate::support::deployment::PARTITIONS;
 use crate::support::kafka::{Kafka, Message, Record};
-use crate::support::oracle::{self, CleanEvent};
+use crate::support::oracle;
 use crate::support::running::Running;
 use crate::support::wait_until;
 
@@ -28,29 +26,9 @@ pub(crate) const WITHOUT_WAREHOUSE: [&str; 5] =
 /// How long a restore that stops at the last stable offset takes at most.
 const TOO_EARLY: Duration = Duration::from_secs(3);
 
-pub(crate) fn events(seed: u64, count: usize) -> Vec<Event> {
-    Events::new(Options::new(seed, Utc::now().trunc_subsecs(6)))
-        .take(count)
-        .collect()
-}
-
-pub(crate) fn produce(books: &Books, events: &[Event]) {
-    let values = events.iter().map(|event| (event.key, event.value.clone()));
-    books.deployment.produce(values);
-}
-
-/// What the gold topic has to hold, by the oracle.
-fn clean_events(books: &Books) -> Vec<CleanEvent> {
-    let judged = books.judged();
-    let clean = judged
-        .iter()
-        .filter_map(|(_, verdict)| verdict.clean().cloned());
-    clean.collect()
-}
-
 /// Waits until everything in the raw topic is counted, then compares.
 pub(crate) fn assert_counted(books: &Books, service: &mut Running) {
-    let clean = clean_events(books);
+    let clean = books.clean();
     service.wait_for("all clean events in gold", LIMIT, |_| {
         books.counted_in_topic() == clean.len()
     });
@@ -135,12 +113,12 @@ fn send(producer: &BaseProducer, topic: &str, record: &Record) {
 fn kafka_10167_a_restore_waits_for_a_transaction_that_is_still_open_behind_the_last_stable_offset()
 {
     let books = Books::open("open-transaction");
-    let events = events(21, 3_000);
+    let events = events(3_000, 21);
     let mut runs = events.chunks(1_000);
     let mut lengths = Vec::new();
     for part in runs.by_ref().take(2) {
         let mut service = books.deployment.start(&WITHOUT_WAREHOUSE);
-        produce(&books, part);
+        books.produce(part);
         assert_counted(&books, &mut service);
         assert!(service.terminate().success());
         lengths.push(Kafka::shared().read_all(&books.gold));
@@ -157,7 +135,7 @@ fn kafka_10167_a_restore_waits_for_a_transaction_that_is_still_open_behind_the_l
     let producer = rebuild(&books.gold, first, &second);
     forget_topics(&books);
     let mut service = books.deployment.start(&WITHOUT_WAREHOUSE);
-    produce(&books, runs.next().unwrap());
+    books.produce(runs.next().unwrap());
     service.wait_for("a restore", LIMIT, |service| {
         service.log().contains("restore begins")
     });
@@ -183,7 +161,7 @@ fn kafka_10167_a_restore_waits_for_a_transaction_that_is_still_open_behind_the_l
 fn a_gold_topic_that_this_pipeline_did_not_write_stops_the_service_and_names_the_choice() {
     let books = Books::open("foreign-state");
     let mut service = books.deployment.start(&WITHOUT_WAREHOUSE);
-    produce(&books, &events(22, 200));
+    books.produce(&events(200, 22));
     assert_counted(&books, &mut service);
     assert!(service.terminate().success());
 

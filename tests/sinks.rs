@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{SubsecRound, Utc};
-use sluicebox::generate::{Event, Events, Options};
-
-use crate::support::books::Books;
+use crate::support::books::{Books, events};
 use crate::support::kafka::Kafka;
 use crate::support::proxy::{Proxy, Way};
 use crate::support::running::Running;
@@ -19,33 +16,10 @@ const BEGINNING: &str = "rows wait, the warehouse does not take them";
 const GIVEN: &str = "partitions given by the group";
 const END: &str = "the warehouse takes rows again";
 
-fn events(count: usize, seed: u64) -> Vec<Event> {
-    Events::new(Options::new(seed, Utc::now().trunc_subsecs(6)))
-        .take(count)
-        .collect()
-}
-
-fn produce(books: &Books, events: &[Event]) {
-    let events = events.iter().map(|event| (event.key, event.value.clone()));
-    books.deployment.produce(events);
-}
-
 /// How often the log has a line with this.
 fn said(service: &Running, words: &str) -> usize {
     let log = service.log();
     log.lines().filter(|line| line.contains(words)).count()
-}
-
-/// Waits until everything is loaded, and compares it with the oracle.
-fn assert_exact(books: &Books, service: &mut Running) {
-    let judged = books.judged();
-    let clean: Vec<_> = judged
-        .iter()
-        .filter_map(|(_, verdict)| verdict.clean())
-        .collect();
-    books.await_loaded(service, clean.len());
-    assert!(service.terminate().success());
-    books.assert_hold(&clean);
 }
 
 fn loaded(service: &Running) -> u64 {
@@ -61,12 +35,12 @@ fn a_warehouse_that_is_away_is_told_once_and_nothing_is_lost() {
     let all = events(9_000, 21);
     let mut service = books.deployment.start(&run);
     service.wait_ready();
-    produce(&books, &all[..3_000]);
+    books.produce(&all[..3_000]);
     service.wait_for("rows are loaded", LIMIT, |service| loaded(service) > 0);
 
     let went = Instant::now();
     proxy.set(Way::Refused);
-    produce(&books, &all[3_000..6_000]);
+    books.produce(&all[3_000..6_000]);
     service.wait_for("readiness and the metric say so", TOLD_WITHIN, |service| {
         let page = service.page("/health/ready").unwrap_or_default();
         let metrics = service.page("/metrics").unwrap_or_default();
@@ -77,13 +51,13 @@ fn a_warehouse_that_is_away_is_told_once_and_nothing_is_lost() {
     });
     // Then it is reached, and answers nothing.
     proxy.set(Way::Silent);
-    produce(&books, &all[6_000..]);
+    books.produce(&all[6_000..]);
     std::thread::sleep(Duration::from_secs(25).saturating_sub(went.elapsed()));
     proxy.set(Way::Open);
     service.wait_for("the end is said", LIMIT, |service| said(service, END) == 1);
     service.wait_ready();
     assert_eq!(said(&service, BEGINNING), 1, "{}", service.log());
-    assert_exact(&books, &mut service);
+    books.assert_exact(&mut service);
 }
 
 #[test]
@@ -94,7 +68,7 @@ fn a_stop_while_the_warehouse_is_away_is_soon_and_the_next_start_goes_on() {
     let mut service = books.deployment.start(&["--set", &url, "run"]);
     service.wait_ready();
     proxy.set(Way::Refused);
-    produce(&books, &events(2_000, 22));
+    books.produce(&events(2_000, 22));
     service.wait_for("events are counted", LIMIT, |service| {
         service.log().contains("batch counted")
     });
@@ -104,7 +78,7 @@ fn a_stop_while_the_warehouse_is_away_is_soon_and_the_next_start_goes_on() {
         said(&service, "the next start goes on from the control table"),
         1
     );
-    assert_exact(&books, &mut books.deployment.start(&["run"]));
+    books.assert_exact(&mut books.deployment.start(&["run"]));
 }
 
 #[test]
@@ -125,7 +99,7 @@ fn a_sink_that_was_frozen_and_replaced_writes_nothing_when_it_wakes_and_joins_ag
     second.wait_ready();
     let all = events(12_000, 23);
     let mut parts = all.chunks(4_000);
-    let mut next = || produce(&books, parts.next().expect("a part for each act"));
+    let mut next = || books.produce(parts.next().expect("a part for each act"));
     next();
     for sink in [&mut first, &mut second] {
         sink.wait_for("both have a share", LIMIT, |sink| loaded(sink) > 0);
@@ -145,6 +119,6 @@ fn a_sink_that_was_frozen_and_replaced_writes_nothing_when_it_wakes_and_joins_ag
         said(first, GIVEN) > first_given
     });
     assert!(second.terminate().success());
-    assert_exact(&books, &mut first);
+    books.assert_exact(&mut first);
     assert!(makers.terminate().success());
 }

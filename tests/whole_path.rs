@@ -48,7 +48,7 @@ fn a_hundred_thousand_events_get_the_verdicts_of_their_labels_and_the_metrics_of
     let judged = books.judged();
     let clean: Vec<_> = judged
         .iter()
-        .filter_map(|(_, verdict)| verdict.clean())
+        .filter_map(|(_, verdict)| verdict.clean().cloned())
         .collect();
     assert!(clean.len() > EVENTS / 2 && clean.len() < EVENTS * 3 / 4);
 

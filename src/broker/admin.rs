@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{CALL_TIMEOUT, Kafka};
@@ -37,8 +37,8 @@ pub enum TopicOutcome {
 
 /// Asks about topics and makes them.
 pub struct Admin {
-    client: AdminClient<DefaultClientContext>,
-    kafka: Kafka,
+    pub(super) client: AdminClient<DefaultClientContext>,
+    pub(super) kafka: Kafka,
 }
 
 impl Admin {
@@ -55,14 +55,6 @@ impl Admin {
             client,
             kafka: kafka.clone(),
         })
-    }
-
-    pub(super) fn inner(&self) -> &Client<DefaultClientContext> {
-        self.client.inner()
-    }
-
-    pub(super) fn kafka(&self) -> &Kafka {
-        &self.kafka
     }
 
     /// Number of a topic's partitions; None when there is no such topic.

@@ -92,28 +92,22 @@ impl ChangelogReader {
     /// # Errors
     /// A setting that is refused.
     pub(crate) fn connect(kafka: &Kafka) -> Result<Self, BrokerError> {
-        let consumer = kafka
-            .client(&[
-                ("group.id", NO_GROUP),
-                ("isolation.level", "read_committed"),
-                ("enable.partition.eof", "true"),
-                ("enable.auto.commit", "false"),
-                ("auto.offset.reset", "earliest"),
-                ("fetch.wait.max.ms", "20"),
-                ("fetch.error.backoff.ms", "20"),
-                ("fetch.message.max.bytes", "8388608"),
-                ("queued.min.messages", "200000"),
-                ("queued.max.messages.kbytes", "65536"),
-            ])
-            .create()
-            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
-        let uncommitted = kafka
-            .client(&[
-                ("group.id", NO_GROUP),
-                ("isolation.level", "read_uncommitted"),
-            ])
-            .create()
-            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
+        let consumer = kafka.consumer(&[
+            ("group.id", NO_GROUP),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", "true"),
+            ("enable.auto.commit", "false"),
+            ("auto.offset.reset", "earliest"),
+            ("fetch.wait.max.ms", "20"),
+            ("fetch.error.backoff.ms", "20"),
+            ("fetch.message.max.bytes", "8388608"),
+            ("queued.min.messages", "200000"),
+            ("queued.max.messages.kbytes", "65536"),
+        ])?;
+        let uncommitted = kafka.consumer(&[
+            ("group.id", NO_GROUP),
+            ("isolation.level", "read_uncommitted"),
+        ])?;
         Ok(Self {
             consumer,
             uncommitted,

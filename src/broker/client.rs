@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, DefaultConsumerContext};
 use serde::{Deserialize, Serialize};
 
 use super::error::BrokerError;
@@ -73,10 +74,6 @@ impl Kafka {
         &self.config.bootstrap_servers
     }
 
-    pub(super) fn membership(&self) -> Membership {
-        self.config.membership
-    }
-
     /// How the members of a group share the partitions.
     ///
     /// Cooperative rebalances come in two rounds: what one member is to give up goes to another only in the second, which it asks
@@ -84,15 +81,51 @@ impl Kafka {
     /// assignment of the first round without a rebalance (Kafka 4.1); it has nothing to give up, nobody asks for the second
     /// round, and the partitions stay with nobody. So static members rebalance in one round. They do so only when a member is
     /// added or removed, not when one restarts.
-    pub(super) fn assignor(&self) -> &'static str {
+    fn assignor(&self) -> &'static str {
         match self.config.membership {
             Membership::Static => "range",
             Membership::Dynamic => "cooperative-sticky",
         }
     }
 
-    pub(super) fn session_timeout(&self) -> Duration {
-        self.config.session_timeout
+    /// A consumer with these settings, among them its group's name: librdkafka wants one also where nobody joins.
+    pub(super) fn consumer(&self, own: &[(&str, &str)]) -> Result<BaseConsumer, BrokerError> {
+        self.consumer_with(own, DefaultConsumerContext)
+    }
+
+    fn consumer_with<C: ConsumerContext>(
+        &self,
+        own: &[(&str, &str)],
+        context: C,
+    ) -> Result<BaseConsumer<C>, BrokerError> {
+        self.client(own)
+            .create_with_context(context)
+            .map_err(|error| self.unavailable("the creation of a consumer", error))
+    }
+
+    /// A member of a group, known by its name where membership is static; it has not joined yet. `own` is what one job's members
+    /// differ by.
+    pub(super) fn member<C: ConsumerContext>(
+        &self,
+        group: &str,
+        name: &str,
+        own: &[(&str, &str)],
+        context: C,
+    ) -> Result<BaseConsumer<C>, BrokerError> {
+        let session_timeout = self.config.session_timeout.as_millis().to_string();
+        let mut settings = vec![
+            ("group.id", group),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("partition.assignment.strategy", self.assignor()),
+            ("session.timeout.ms", &session_timeout),
+            ("heartbeat.interval.ms", "2000"),
+        ];
+        if self.config.membership == Membership::Static {
+            settings.push(("group.instance.id", name));
+        }
+        settings.extend(own);
+        self.consumer_with(&settings, context)
     }
 
     /// A client's settings: the service's own, then the user's, which win.

@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::metadata;
-use super::client::{Kafka, Membership};
+use super::client::Kafka;
 use super::error::BrokerError;
 use super::identity::Identity;
 use super::position::NextOffset;
@@ -131,34 +131,21 @@ impl GroupConsumer {
     /// # Errors
     /// A setting that is refused, or no broker.
     pub fn join(kafka: &Kafka, reading: &Reading<'_>) -> Result<Self, BrokerError> {
-        let session_timeout = kafka.session_timeout().as_millis().to_string();
-        let mut own = vec![
-            ("group.id", reading.group),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
+        let own = [
             ("isolation.level", "read_committed"),
             // With it the position moves over markers and aborted records (librdkafka 2.12).
             ("enable.partition.eof", "true"),
             ("auto.offset.reset", "error"),
-            ("partition.assignment.strategy", kafka.assignor()),
             ("fetch.wait.max.ms", "50"),
             ("fetch.error.backoff.ms", "50"),
             ("queued.min.messages", "200000"),
             ("queued.max.messages.kbytes", "131072"),
-            ("session.timeout.ms", &session_timeout),
-            ("heartbeat.interval.ms", "2000"),
             ("max.poll.interval.ms", "300000"),
             // A broker that is frozen is noticed by this.
             ("socket.timeout.ms", "10000"),
             ("statistics.interval.ms", "5000"),
         ];
-        if kafka.membership() == Membership::Static {
-            own.push(("group.instance.id", reading.member));
-        }
-        let consumer: BaseConsumer<Rebalances> = kafka
-            .client(&own)
-            .create_with_context(Rebalances::default())
-            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
+        let consumer = kafka.member(reading.group, reading.member, &own, Rebalances::default())?;
         consumer
             .subscribe(&[reading.topic])
             .map_err(|error| kafka.unavailable("a subscription", error))?;
@@ -173,8 +160,8 @@ impl GroupConsumer {
         })
     }
 
-    /// Records until there are `most`, or `wait` is over, or a rebalance happens, or the service is to stop. What was read of a partition that is taken
-    /// away is left out: its next owner reads it.
+    /// Records until there are `most`, or `wait` is over, or a rebalance happens, or the service is to stop. What was read of a
+    /// partition that is taken away is left out: its next owner reads it.
     ///
     /// # Errors
     /// What the consumer cannot get over by itself.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AdminOptions, AlterConfig, ConfigSource, ResourceSpecifier};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{CALL_TIMEOUT, Kafka};
+use super::admin::Admin;
+use super::client::CALL_TIMEOUT;
 use super::error::BrokerError;
 use super::position::Partition;
 
@@ -19,34 +19,13 @@ const CALL: &str = "a deletion of records";
 /// Between two tries, while a changed setting makes its way to the brokers.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
-/// Deletes records.
-pub(crate) struct Deletion {
-    client: AdminClient<DefaultClientContext>,
-    kafka: Kafka,
-}
-
-impl Deletion {
-    /// Connects.
-    ///
-    /// # Errors
-    /// A setting that is refused.
-    pub(crate) fn connect(kafka: &Kafka) -> Result<Self, BrokerError> {
-        let client = kafka
-            .client(&[])
-            .create()
-            .map_err(|error| kafka.unavailable("the creation of an admin client", error))?;
-        Ok(Self {
-            client,
-            kafka: kafka.clone(),
-        })
-    }
-
+impl Admin {
     /// Deletes what partitions hold before these offsets. Kafka refuses that for a topic that is only compacted, so
     /// such a topic gets `cleanup.policy=compact,delete` for that moment.
     ///
     /// # Errors
     /// No broker, or a refusal: without the right to DELETE and ALTER_CONFIGS on the topic, say.
-    pub(crate) fn delete(&self, before: &[(Partition, i64)]) -> Result<(), BrokerError> {
+    pub(crate) fn delete_records(&self, before: &[(Partition, i64)]) -> Result<(), BrokerError> {
         let topics: BTreeSet<&str> = before.iter().map(|(at, _)| at.topic.as_str()).collect();
         let mut compacted = Vec::new();
         for topic in topics {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::info;
@@ -27,9 +27,10 @@ impl GroupConsumer {
     /// # Errors
     /// [`BrokerError::PositionLost`] when it may not, or no broker.
     pub(super) fn check_first_start(&self, partitions: &[i32]) -> Result<(), BrokerError> {
-        let now = Admin::connect(&self.kafka)?.identity(&self.topic)?;
+        let admin = Admin::connect(&self.kafka)?;
+        let now = admin.identity(&self.topic)?;
         // Before the positions: what another member writes meanwhile comes with its positions.
-        let written = self.first_written()?;
+        let written = self.first_written(&admin)?;
         let numbers: Vec<i32> = (0..i32::try_from(now.partitions).unwrap_or(i32::MAX)).collect();
         let committed = self
             .consumer
@@ -68,8 +69,7 @@ impl GroupConsumer {
     }
 
     /// The first of the outputs that holds a committed record, or has lost its beginning: what is deleted was written.
-    fn first_written(&self) -> Result<Option<&str>, BrokerError> {
-        let admin = Admin::connect(&self.kafka)?;
+    fn first_written(&self, admin: &Admin) -> Result<Option<&str>, BrokerError> {
         for output in &self.outputs {
             let partitions = admin.require(output)?;
             if self.has_lost(output, partitions)?
@@ -99,17 +99,14 @@ impl GroupConsumer {
 /// Whether a topic holds a committed record: offsets alone do not tell, aborted records have some too.
 fn holds_committed(kafka: &Kafka, topic: &str, partitions: usize) -> Result<bool, BrokerError> {
     let call = "a search for committed records";
-    let consumer: BaseConsumer = kafka
-        .client(&[
-            ("group.id", NO_GROUP),
-            ("isolation.level", "read_committed"),
-            ("enable.partition.eof", "true"),
-            ("enable.auto.commit", "false"),
-            ("auto.offset.reset", "earliest"),
-            ("fetch.wait.max.ms", "20"),
-        ])
-        .create()
-        .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
+    let consumer = kafka.consumer(&[
+        ("group.id", NO_GROUP),
+        ("isolation.level", "read_committed"),
+        ("enable.partition.eof", "true"),
+        ("enable.auto.commit", "false"),
+        ("auto.offset.reset", "earliest"),
+        ("fetch.wait.max.ms", "20"),
+    ])?;
     let mut assignment = TopicPartitionList::new();
     for number in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
         assignment

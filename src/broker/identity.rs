@@ -79,18 +79,17 @@ impl Admin {
     /// No broker, or no such topic.
     pub fn identity(&self, topic: &str) -> Result<Identity, BrokerError> {
         let partitions = self.require(topic)?;
-        let cluster = self.inner().fetch_cluster_id(CALL_TIMEOUT);
+        let cluster = self.client.inner().fetch_cluster_id(CALL_TIMEOUT);
         let cluster = cluster.ok_or_else(|| {
             let timed_out = RDKafkaErrorCode::OperationTimedOut;
-            self.kafka()
-                .unavailable(CALL, KafkaError::AdminOp(timed_out))
+            self.kafka.unavailable(CALL, KafkaError::AdminOp(timed_out))
         })?;
         let id = if cluster.starts_with(MOCK) {
             topic.to_owned()
         } else {
             self.topic_id(topic).map_err(|code| {
                 let source = KafkaError::AdminOp(code.into());
-                self.kafka().unavailable(CALL, source)
+                self.kafka.unavailable(CALL, source)
             })?
         };
         Ok(Identity {
@@ -108,7 +107,7 @@ impl Admin {
         // SAFETY: the client, `name` and `names` outlive the calls; everything that is made here is destroyed here, once, after
         // its last use; what the event lends out is copied before the event is destroyed.
         unsafe {
-            let client = self.inner().native_ptr();
+            let client = self.client.inner().native_ptr();
             let topics = native::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1);
             let queue = native::rd_kafka_queue_new(client);
             native::rd_kafka_DescribeTopics(client, topics, ptr::null(), queue);

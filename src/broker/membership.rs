@@ -7,16 +7,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::client::{CALL_TIMEOUT, Kafka, Membership};
+use super::client::{CALL_TIMEOUT, Kafka};
 use super::consumer::is_passing;
 use super::error::BrokerError;
 use super::position::{NextOffset, Partition};
 use super::reader::positions_of;
+use super::rebalance::{give_up, take_up};
 
 /// What a rebalance did.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,11 +60,7 @@ impl ConsumerContext for Rebalances {
                 take(consumer, partitions).map(Share::Assigned)
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
-                let given_up = match consumer.rebalance_protocol() {
-                    RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
-                    RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
-                };
-                given_up.map(|()| Share::Revoked(named(partitions)))
+                give_up(consumer, partitions).map(|()| Share::Revoked(named(partitions)))
             }
             other => Err(KafkaError::Rebalance(other.into())),
         };
@@ -80,10 +77,7 @@ fn take(
     for element in given.elements() {
         ends.add_partition_offset(element.topic(), element.partition(), Offset::End)?;
     }
-    match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_assign(&ends)?,
-        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(&ends)?,
-    }
+    take_up(consumer, &ends)?;
     consumer.pause(&ends)?;
     Ok(named(given))
 }
@@ -118,25 +112,12 @@ impl GroupMember {
         name: &str,
         topics: &[&str],
     ) -> Result<Self, BrokerError> {
-        let session_timeout = kafka.session_timeout().as_millis().to_string();
-        let mut settings = vec![
-            ("group.id", group),
-            ("partition.assignment.strategy", kafka.assignor()),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("session.timeout.ms", &session_timeout),
-            ("heartbeat.interval.ms", "2000"),
+        let own = [
             // Also how long the others wait in a rebalance for a member that lives and does not answer.
             ("max.poll.interval.ms", "60000"),
             ("queued.max.messages.kbytes", "1024"),
         ];
-        if kafka.membership() == Membership::Static {
-            settings.push(("group.instance.id", name));
-        }
-        let consumer: BaseConsumer<Rebalances> = kafka
-            .client(&settings)
-            .create_with_context(Rebalances::default())
-            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
+        let consumer = kafka.member(group, name, &own, Rebalances::default())?;
         let metadata = consumer
             .fetch_metadata(None, CALL_TIMEOUT)
             .map_err(|error| kafka.unavailable("a request for metadata", error))?;

@@ -25,7 +25,6 @@ pub(crate) use changelog::{Change as ChangelogRecord, ChangelogReader, Extent, P
 pub use client::{Config, Kafka, Membership};
 pub(crate) use consumer::place_of;
 pub use consumer::{Batch, GroupConsumer, Reading, Record};
-pub(crate) use deletion::Deletion;
 pub use error::{BrokerError, Remedy};
 pub(crate) use groups::{Group, Positions};
 pub use identity::{Identity, NotAnIdentity};

@@ -266,16 +266,13 @@ pub(super) fn consumer(
     group: &str,
     isolation: &str,
 ) -> Result<BaseConsumer, BrokerError> {
-    kafka
-        .client(&[
-            ("group.id", group),
-            ("isolation.level", isolation),
-            ("enable.partition.eof", "true"),
-            ("enable.auto.commit", "false"),
-            ("auto.offset.reset", "error"),
-            ("fetch.wait.max.ms", "20"),
-            ("queued.max.messages.kbytes", "65536"),
-        ])
-        .create()
-        .map_err(|error| kafka.unavailable("the creation of a consumer", error))
+    kafka.consumer(&[
+        ("group.id", group),
+        ("isolation.level", isolation),
+        ("enable.partition.eof", "true"),
+        ("enable.auto.commit", "false"),
+        ("auto.offset.reset", "error"),
+        ("fetch.wait.max.ms", "20"),
+        ("queued.max.messages.kbytes", "65536"),
+    ])
 }

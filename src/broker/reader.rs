@@ -43,20 +43,17 @@ impl PartitionReader {
     /// # Errors
     /// A setting that is refused.
     pub fn connect(kafka: &Kafka, group: &str) -> Result<Self, BrokerError> {
-        let consumer = kafka
-            .client(&[
-                ("group.id", group),
-                ("enable.auto.commit", "false"),
-                ("enable.auto.offset.store", "false"),
-                ("isolation.level", "read_committed"),
-                // Only with the end-of-partition event does the position move over control and aborted records.
-                ("enable.partition.eof", "true"),
-                ("auto.offset.reset", "error"),
-                ("fetch.wait.max.ms", "50"),
-                ("queued.max.messages.kbytes", "65536"),
-            ])
-            .create()
-            .map_err(|error| kafka.unavailable("the creation of a consumer", error))?;
+        let consumer = kafka.consumer(&[
+            ("group.id", group),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("isolation.level", "read_committed"),
+            // Only with the end-of-partition event does the position move over control and aborted records.
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "error"),
+            ("fetch.wait.max.ms", "50"),
+            ("queued.max.messages.kbytes", "65536"),
+        ])?;
         Ok(Self {
             consumer,
             kafka: kafka.clone(),

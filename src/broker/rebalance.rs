@@ -64,10 +64,7 @@ impl Rebalances {
         consumer: &BaseConsumer<Self>,
         starts: &TopicPartitionList,
     ) -> Result<(), KafkaError> {
-        match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(starts)?,
-            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(starts)?,
-        }
+        take_up(consumer, starts)?;
         self.unanswered.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -83,6 +80,28 @@ impl Rebalances {
 
     fn push(&self, change: Change) {
         lock(&self.changes).push(change);
+    }
+}
+
+/// Has what a rebalance gave read from these positions, as its protocol wants it.
+pub(super) fn take_up<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    starts: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(starts),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(starts),
+    }
+}
+
+/// Reads no more what a rebalance takes away, as its protocol wants it.
+pub(super) fn give_up<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
     }
 }
 
@@ -131,11 +150,7 @@ impl ConsumerContext for Rebalances {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 self.push(Change::Revoked(numbers));
                 // No transaction is open while polling, so there is nothing to commit first.
-                let given_up = match consumer.rebalance_protocol() {
-                    RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
-                    RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
-                };
-                if let Err(error) = given_up {
+                if let Err(error) = give_up(consumer, partitions) {
                     self.push(Change::Failed(error));
                 }
             }

@@ -115,9 +115,10 @@ type Updates = Vec<Vec<Merged>>;
 impl Work for GoldJob<'_> {
     fn check(&mut self, admin: &Admin) -> anyhow::Result<()> {
         let inputs = admin.partitions(&self.config.clean)?;
-        for table in &self.tables {
+        for table in &mut self.tables {
             let topic = table.name();
-            let outputs = admin.require(topic)?;
+            let identity = admin.identity(topic)?;
+            let outputs = identity.partitions;
             if inputs.is_some_and(|inputs| inputs != outputs) {
                 bail!(
                     "topic {topic} has {outputs} partitions and {} has {}\nhint: a key's rows and its events share a partition number, so give both topics the same number",
@@ -125,12 +126,9 @@ impl Work for GoldJob<'_> {
                     inputs.unwrap_or_default()
                 );
             }
+            table.is_of(identity.to_string());
         }
         admin.require(&self.config.rejected)?;
-        for table in &mut self.tables {
-            let topic = admin.identity(table.name())?.to_string();
-            table.is_of(topic);
-        }
         let names = self.tables.iter();
         outputs::check_length(names.map(|table| (table.name(), table.topic())))?;
         // What an earlier session was about to restore is void.

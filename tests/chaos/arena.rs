@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::positions::Positions;
-use super::stream::Stream;
 use crate::support::books::Books;
 use crate::support::kafka::Kafka;
 use crate::support::proxy::Proxy;
 use crate::support::running::Running;
+use crate::support::stream::Stream;
 
 /// Partitions of every topic.
 pub(crate) const PARTITIONS: i32 = 6;

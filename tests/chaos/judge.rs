@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::stream::NUMBER;
 use crate::support::books::Books;
 use crate::support::kafka::Record;
 use crate::support::oracle::Verdict;
+use crate::support::stream::NUMBER;
 
 /// Differences that are listed; more of them are only counted.
 const LISTED: usize = 20;
@@ -70,7 +70,7 @@ pub(crate) fn judge(books: &Books) -> Judgement {
     if judgement.is_exact() {
         let clean: Vec<_> = judged
             .iter()
-            .filter_map(|(_, verdict)| verdict.clean())
+            .filter_map(|(_, verdict)| verdict.clean().cloned())
             .collect();
         books.assert_hold(&clean);
     }

@@ -8,7 +8,6 @@ mod outage;
 mod plan;
 mod positions;
 mod runner;
-mod stream;
 
 use std::env;
 use std::time::Duration;

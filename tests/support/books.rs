@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DurationRound, TimeDelta, Utc};
+use chrono::{DurationRound, SubsecRound, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sluicebox::generate::{Event, Events, Options};
 
 use super::deployment::{Deployment, PARTITIONS};
 use super::kafka::{Kafka, Record};
@@ -43,6 +44,13 @@ struct GoldRow<'a> {
     total_revenue: &'a RawValue,
 }
 
+/// Generated events that are as old as this moment, the same for the same seed but for their times.
+pub(crate) fn events(count: usize, seed: u64) -> Vec<Event> {
+    Events::new(Options::new(seed, Utc::now().trunc_subsecs(6)))
+        .take(count)
+        .collect()
+}
+
 impl Books {
     pub(crate) fn open(name: &str) -> Self {
         Self::open_on(Kafka::shared(), PARTITIONS, name)
@@ -57,6 +65,29 @@ impl Books {
             deployment,
             gold: pipeline.gold,
         }
+    }
+
+    /// Writes these to the raw topic.
+    pub(crate) fn produce(&self, events: &[Event]) {
+        let events = events.iter().map(|event| (event.key, event.value.clone()));
+        self.deployment.produce(events);
+    }
+
+    /// What is clean of the raw topic.
+    pub(crate) fn clean(&self) -> Vec<CleanEvent> {
+        let judged = self.judged().into_iter();
+        judged
+            .filter_map(|(_, verdict)| verdict.clean().cloned())
+            .collect()
+    }
+
+    /// Waits until the service has loaded what should be, ends it, and compares; tells the number of clean events.
+    pub(crate) fn assert_exact(&self, service: &mut Running) -> usize {
+        let clean = self.clean();
+        self.await_loaded(service, clean.len());
+        assert!(service.terminate().success());
+        self.assert_hold(&clean);
+        clean.len()
     }
 
     /// The raw topic, and what should become of each of its records.
@@ -77,7 +108,7 @@ impl Books {
         service.wait_for("clean events in the warehouse", LOAD_LIMIT, |service| {
             let rows = service.metric("sluicebox_load_rows_total");
             // The warehouse is only asked when there is news.
-if loaded.replace(rows) == Some(rows) {
+            if loaded.replace(rows) == Some(rows) {
                 return false;
             }
             let (silver, gold) = self.loaded();
@@ -103,7 +134,7 @@ if loaded.replace(rows) == Some(rows) {
     }
 
     /// Compares the silver table, the gold topic, the gold table and the five views with these clean events.
-    pub(crate) fn assert_hold(&self, clean: &[&CleanEvent]) {
+    pub(crate) fn assert_hold(&self, clean: &[CleanEvent]) {
         let mut ids: Vec<_> = clean
             .iter()
             .map(|event| vec![event.event_id.clone()])
@@ -112,7 +143,7 @@ if loaded.replace(rows) == Some(rows) {
         ids.sort();
         loaded.sort();
         assert!(loaded == ids, "the event ids in the silver table differ");
-        self.assert_gold(&oracle::gold(clean.iter().copied()));
+        self.assert_gold(&oracle::gold(clean));
         self.assert_views(clean);
     }
 
@@ -157,7 +188,7 @@ if loaded.replace(rows) == Some(rows) {
         assert_eq!(rows, expected, "the newest rows of the gold topic");
     }
 
-    fn assert_views(&self, clean: &[&CleanEvent]) {
+    fn assert_views(&self, clean: &[CleanEvent]) {
         let (views, hourly) = loop {
             let now = Utc::now();
             let hourly = self.view(
@@ -167,7 +198,7 @@ if loaded.replace(rows) == Some(rows) {
             let hour = |time: chrono::DateTime<Utc>| time.duration_trunc(TimeDelta::hours(1));
             // What was asked in two hours says nothing of either.
             if hour(now) == hour(Utc::now()) {
-                break (Views::new(clean.iter().copied(), now.naive_utc()), hourly);
+                break (Views::new(clean, now.naive_utc()), hourly);
             }
         };
         assert_eq!(hourly, canonical(views.hourly_trends()), "hourly_trends");

@@ -9,6 +9,7 @@ pub(crate) mod oracle;
 pub(crate) mod pipeline;
 pub(crate) mod proxy;
 pub(crate) mod running;
+pub(crate) mod stream;
 
 /// Asks again and again until the condition holds; false when it has not within `limit`.
 pub(crate) fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use crate::broker::{Deletion, Group, Kafka, Partition};
+use crate::broker::{Admin, Group, Kafka, Partition};
 use crate::sink::{quoted, table::VERSION_COLUMN, text};
 use crate::warehouse::{Client, RequestId};
 
@@ -135,7 +135,7 @@ impl Step {
                 positions,
                 identity,
             } => Ok(Group::new(tools.kafka, group).write(positions, identity)?),
-            Self::Delete { before } => Ok(Deletion::connect(tools.kafka)?.delete(before)?),
+            Self::Delete { before } => Ok(Admin::connect(tools.kafka)?.delete_records(before)?),
             Self::Snapshots { folders } => {
                 for folder in folders {
                     match fs::remove_dir_all(folder) {

@@ -33,7 +33,7 @@ pub(crate) const WAITS: (Duration, Duration) =
 /// Sessions in a row that end in a way that nobody knows, with nothing done in them, before the job gives up.
 pub(crate) const MOST_FRUITLESS: u32 = 10;
 
-/// A session that lasted this long was none that failed at once, whatever ended it.
+/// A session that worked for so long, restores not counted, was none that failed at once, whatever ended it.
 const LONG_SESSION: Duration = Duration::from_secs(60);
 
 /// Between two questions whether the broker is back.
@@ -62,6 +62,8 @@ pub(crate) struct Seat {
     pub(crate) batch_interval: Duration,
     /// How far before the committed positions reading begins, in offsets.
     pub(crate) look_back: u64,
+    /// Whether every record of the topic is of a transaction, as what the service writes is.
+    pub(crate) transactional: bool,
 }
 
 /// Which of a job's workers one is.
@@ -125,6 +127,7 @@ pub(crate) fn run(
         lost: None,
         probed: Instant::now(),
         fruitful: false,
+        worked_since: None,
     };
     let _span =
         tracing::info_span!("worker", job = seat.job.name(), thread = seat.thread).entered();
@@ -134,7 +137,6 @@ pub(crate) fn run(
     let mut wait = WAITS.0;
     while !stop.is_cancelled() {
         let opened = worker.open(work);
-        let began = Instant::now();
         let ended = match opened {
             Ok(session) => {
                 had_session = true;
@@ -146,7 +148,9 @@ pub(crate) fn run(
             Err(error) => Err(error),
         };
         let Err(error) = ended else { break };
-        if std::mem::take(&mut worker.fruitful) || began.elapsed() >= LONG_SESSION {
+        let worked = worker.worked_since.take();
+        let long = worked.is_some_and(|since| since.elapsed() >= LONG_SESSION);
+        if std::mem::take(&mut worker.fruitful) || long {
             (fruitless, wait) = (0, WAITS.0);
         }
         let Some(remedy) = remedy_of(&error).filter(|_| had_session) else {
@@ -210,6 +214,8 @@ struct Worker<'a> {
     probed: Instant,
     /// Whether the session has committed anything.
     fruitful: bool,
+    /// Since when nothing is left to be restored in this session.
+    worked_since: Option<Instant>,
 }
 
 impl Worker<'_> {
@@ -231,6 +237,7 @@ impl Worker<'_> {
             identity: &identity,
             outputs: &seat.outputs,
             look_back: seat.look_back,
+            transactional: seat.transactional,
         };
         let consumer = GroupConsumer::join(self.kafka, &reading)?;
         Ok(Session { consumer, producer })
@@ -272,6 +279,7 @@ impl Worker<'_> {
                 if let Some(committed) = self.assigned.get_mut(&record.partition()) {
                     *committed = (*committed).max(NextOffset::after(record.offset()).get());
                 }
+                self.ends.written(record.partition());
             }
         }
         self.ends.reached(
@@ -281,7 +289,8 @@ impl Worker<'_> {
                 .filter(|ended| !self.restoring.contains(ended)),
         );
         let outputs = |partition| work.outputs(partition);
-        self.ends.commit(session, &mut self.assigned, outputs)?;
+        self.ends
+            .commit(session, &mut self.assigned, &self.restoring, outputs)?;
         for (partition, end) in consumer.ends() {
             if let Some(committed) = self.assigned.get(&partition) {
                 self.show_lag(partition, end - committed);
@@ -318,8 +327,10 @@ impl Worker<'_> {
                 let given = consumer.take_up(&partitions)?;
                 self.joined = true;
                 for given in &given {
-                    let committed = given.committed.map_or(0, NextOffset::get);
-                    self.assigned.insert(given.partition, committed);
+                    self.assigned.insert(given.partition, given.position.get());
+                    if given.is_unwritten {
+                        self.ends.unwritten(given.partition);
+                    }
                 }
                 self.restoring.extend(&partitions);
                 work.assigned(&given)?;
@@ -343,6 +354,7 @@ impl Worker<'_> {
         if !self.joined || !self.restoring.is_empty() {
             return;
         }
+        self.worked_since.get_or_insert_with(Instant::now);
         if let Some(since) = self.lost.take() {
             info!(after_ms = millis(since), "kafka answers again, working on");
         }

@@ -137,6 +137,7 @@ fn records_that_were_deleted_before_they_were_read_stop_the_service() {
     let ends: HashMap<_, _> = Kafka::shared()
         .ends(&deployment.raw)
         .into_iter()
+        .filter(|(_, end)| *end > 0)
         .map(|(partition, end)| ((deployment.raw.clone(), partition), Offset::Offset(end - 1)))
         .collect();
     let before = TopicPartitionList::from_topic_map(&ends).unwrap();
@@ -159,6 +160,34 @@ fn a_log_that_retention_has_emptied_before_it_was_read_stops_the_service() {
     generate(&deployment);
     empty(&deployment.raw);
     assert_stops(&deployment, "records were deleted before they were read");
+}
+
+/// One event, in no transaction.
+fn produce_into(deployment: &Deployment, partition: i32) {
+    let producer: BaseProducer = Kafka::shared().client().create().unwrap();
+    let event = Events::new(Options::new(20, Utc::now().trunc_subsecs(6)))
+        .next()
+        .unwrap();
+    let record = BaseRecord::<str, [u8]>::to(&deployment.raw)
+        .partition(partition)
+        .payload(&event.value);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(LIMIT).unwrap();
+}
+
+#[test]
+fn a_record_that_retention_took_unread_of_a_partition_that_was_always_empty_stops_the_service() {
+    let deployment = Deployment::new("first-record", &Pipeline::customer_metrics());
+    deployment.done(&["setup", "kafka"]);
+    produce_into(&deployment, 0);
+    let mut service = deployment.start(&RUN_CLEAN);
+    service.wait_for("all partitions have positions", LIMIT, |_| {
+        committed(&deployment) == BTreeMap::from([(0, 1), (1, 0), (2, 0)])
+    });
+    assert!(service.terminate().success());
+    produce_into(&deployment, 2);
+    empty(&deployment.raw);
+    assert_stops(&deployment, "but the committed position is 0");
 }
 
 /// Events of one transaction for every partition of the raw topic.

@@ -28,6 +28,10 @@ pub struct Assignment {
     pub partition: i32,
     /// The group's committed position, if it has one.
     pub committed: Option<NextOffset>,
+    /// The position that counts as committed: where there is none, where the log begins.
+    pub position: NextOffset,
+    /// Whether [`Self::position`] is not what is committed. Until it is, records that retention deletes unread would not be missed.
+    pub is_unwritten: bool,
     /// What the job remembered of its outputs with that position; empty when it did not, or after a reset.
     pub outputs: String,
 }
@@ -56,9 +60,10 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Where reading begins, and the position that counts as committed. `look_back` offsets are read again.
+    /// Where reading begins, and the position that counts as committed. `look_back` offsets are read again. The position has
+    /// passed [`Self::check`].
     pub(super) fn start(self, look_back: i64, committed: i64) -> (i64, i64) {
-        if self.lost_a_marker(committed) {
+        if committed < self.low && self.lost_a_marker(committed) {
             return (self.low, self.low);
         }
         // What is older than the log is not there to be looked at.
@@ -69,9 +74,9 @@ impl Log {
         (start, committed)
     }
 
-    /// The log ran empty by retention, and the position lay before its last offset: that was the marker of a transaction.
-    /// Positions are committed behind markers, but not by a service that was killed before it came to that, nor by older
-    /// versions.
+    /// The log ran empty by retention, and the position lay before its last offset: that was the marker of a transaction, if
+    /// all records are of transactions. Positions are committed behind markers, but not by a service that was killed before it
+    /// came to that, nor by older versions.
     fn lost_a_marker(self, committed: i64) -> bool {
         self.low == self.end && self.low - committed == 1
     }
@@ -97,10 +102,16 @@ impl Log {
         }
     }
 
-    /// A committed position that the log no longer has is a loss, not a reason to skip.
-    pub(super) fn check(self, at: &Partition, committed: i64) -> Result<(), BrokerError> {
+    /// A committed position that the log no longer has is a loss, not a reason to skip. `transactional` says that every record
+    /// of the topic is of a transaction.
+    pub(super) fn check(
+        self,
+        at: &Partition,
+        committed: i64,
+        transactional: bool,
+    ) -> Result<(), BrokerError> {
         let Self { low, end } = self;
-        if committed < low && !self.lost_a_marker(committed) {
+        if committed < low && !(transactional && self.lost_a_marker(committed)) {
             return Err(BrokerError::PositionLost {
                 what: format!(
                     "{at} begins at offset {low}, but the committed position is {committed}: records were deleted before they were read"
@@ -179,23 +190,30 @@ impl GroupConsumer {
                     .error()
                     .map_err(|error| self.unavailable("committed positions", error))?;
                 let number = element.partition();
-                let (start, committed) = match element.offset() {
+                let at = self.partition(number);
+                let (start, position, committed) = match element.offset() {
                     Offset::Offset(offset) => {
-                        let at = self.partition(number);
                         compare(&at, element.metadata(), &self.identity)?;
                         let log = self.log(&at, offset)?;
+                        log.check(&at, offset, self.transactional)?;
                         log.warn_of_window(&at, self.look_back, offset);
-                        let (start, committed) = log.start(self.look_back, offset);
-                        (Offset::Offset(start), Some(NextOffset::at(committed)))
+                        let (start, position) = log.start(self.look_back, offset);
+                        (start, position, Some(offset))
                     }
-                    _ => (Offset::Beginning, None),
+                    _ => {
+                        let low = self.log(&at, 0)?.low;
+                        (low, low, None)
+                    }
                 };
                 starts
-                    .add_partition_offset(&self.topic, number, start)
+                    .add_partition_offset(&self.topic, number, Offset::Offset(start))
                     .map_err(|error| self.unavailable("an assignment", error))?;
+                let counts = NextOffset::at(position);
                 assignments.push(Assignment {
                     partition: number,
-                    committed,
+                    committed: committed.map(|_| counts),
+                    position: counts,
+                    is_unwritten: committed != Some(position),
                     outputs: outputs_of(element.metadata()).to_owned(),
                 });
             }
@@ -219,17 +237,16 @@ impl GroupConsumer {
         Ok(assignments)
     }
 
-    /// What the log of a partition holds; asked again for a moment when the position lies behind its end.
-    fn log(&self, at: &Partition, committed: i64) -> Result<Log, BrokerError> {
+    /// What the log of a partition holds; asked again for a moment while it ends before `position`.
+    fn log(&self, at: &Partition, position: i64) -> Result<Log, BrokerError> {
         let deadline = Instant::now() + END_TIMEOUT;
         loop {
             let (low, end) = self
                 .consumer
                 .fetch_watermarks(&at.topic, at.number, CALL_TIMEOUT)
                 .map_err(|error| self.unavailable("watermarks", error))?;
-            let log = Log { low, end };
-            if committed <= end || Instant::now() > deadline {
-                return log.check(at, committed).map(|()| log);
+            if position <= end || Instant::now() > deadline {
+                return Ok(Log { low, end });
             }
             std::thread::sleep(END_INTERVAL);
         }
@@ -276,9 +293,8 @@ mod tests {
             (7, 0, 10, None),
             (10, 0, 10, None),
             (0, 0, 0, None),
-            // A marker was all that was left.
-            (9, 10, 10, None),
-            (10, 11, 11, None),
+            // One record that nobody read: not all records are of transactions here.
+            (9, 10, 10, Some("begins at offset 10")),
             // Retention has emptied the log while nobody read it.
             (8, 10, 10, Some("begins at offset 10")),
             (0, 5_000, 5_000, Some("begins at offset 5000")),
@@ -287,7 +303,7 @@ mod tests {
             (7, 9, 10, Some("begins at offset 9")),
             (11, 0, 10, Some("ends at offset 10")),
         ] {
-            let checked = Log { low, end }.check(&at(), committed);
+            let checked = Log { low, end }.check(&at(), committed, false);
             match (checked, expected) {
                 (Ok(()), None) => {}
                 (Err(error), Some(words)) => {
@@ -296,6 +312,19 @@ mod tests {
                 }
                 (checked, _) => panic!("{committed} in {low} to {end}: {checked:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn only_where_all_records_are_of_transactions_a_last_offset_was_a_marker() {
+        for (committed, low, end, right) in [
+            (9, 10, 10, true),
+            (10, 11, 11, true),
+            (8, 10, 10, false),
+            (9, 10, 11, false),
+        ] {
+            let checked = Log { low, end }.check(&at(), committed, true);
+            assert_eq!(checked.is_ok(), right, "{committed} in {low} to {end}");
         }
     }
 

@@ -101,6 +101,8 @@ pub struct Reading<'a> {
     pub outputs: &'a [String],
     /// How far before the committed position reading begins, in offsets: what a job needs to see again.
     pub look_back: u64,
+    /// Whether every record of the topic is of a transaction, as what the service writes is.
+    pub transactional: bool,
 }
 
 /// What a poll brought. The changes come first: records are only of partitions that are still this member's.
@@ -123,6 +125,7 @@ pub struct GroupConsumer {
     pub(super) outputs: Vec<String>,
     pub(super) identity: Identity,
     pub(super) look_back: i64,
+    pub(super) transactional: bool,
 }
 
 impl GroupConsumer {
@@ -157,6 +160,7 @@ impl GroupConsumer {
             topic: reading.topic.to_owned(),
             identity: reading.identity.clone(),
             look_back: i64::try_from(reading.look_back).unwrap_or(i64::MAX),
+            transactional: reading.transactional,
         })
     }
 

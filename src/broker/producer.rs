@@ -216,14 +216,23 @@ impl TransactionalProducer {
     /// # Errors
     /// When the producer is of no use any more.
     pub fn begin(&self) -> Result<(), BrokerError> {
+        self.open(self.points())
+    }
+
+    fn open(&self, point: impl Fn(&'static str)) -> Result<(), BrokerError> {
         self.lock_failed().clear();
         self.delivered();
-        crash::point(self.job, "begin.before");
+        point("begin.before");
         self.producer
             .begin_transaction()
             .map_err(|source| BrokerError::in_transaction(Step::Begin, source))?;
-        crash::point(self.job, "produce.before");
+        point("produce.before");
         Ok(())
+    }
+
+    fn points(&self) -> impl Fn(&'static str) {
+        let job = self.job;
+        move |name| crash::point(job, name)
     }
 
     /// Hands a record to librdkafka, which copies it; waits while its queue is full.
@@ -271,10 +280,23 @@ impl TransactionalProducer {
     /// everything and join anew; whether the commit was done is not known. [`BrokerError::Fatal`]: give up.
     pub fn commit(&self, commit: &Commit<'_>) -> Result<(), BrokerError> {
         self.settle()?;
-        crash::point(self.job, "produce.after");
+        self.close(commit, self.points())
+    }
+
+    /// A transaction of positions alone. It passes no crash points: those are of the work that is done.
+    ///
+    /// # Errors
+    /// As [`Self::begin`] and [`Self::commit`].
+    pub fn commit_positions(&self, commit: &Commit<'_>) -> Result<(), BrokerError> {
+        self.open(|_| ())?;
+        self.close(commit, |_| ())
+    }
+
+    fn close(&self, commit: &Commit<'_>, point: impl Fn(&'static str)) -> Result<(), BrokerError> {
+        point("produce.after");
         let positions = commit.consumer.list(commit.positions, commit.outputs)?;
         let group = commit.consumer.group()?;
-        crash::point(self.job, "offsets.before");
+        point("offsets.before");
         let deadline = Instant::now() + STEP_TIMEOUT;
         until(deadline, Step::Offsets, || {
             self.producer
@@ -286,15 +308,15 @@ impl TransactionalProducer {
             }
             BrokerError::in_transaction(Step::Offsets, source)
         })?;
-        crash::point(self.job, "offsets.after");
-        crash::point(self.job, "commit.before");
+        point("offsets.after");
+        point("commit.before");
         // A commit that timed out is resumed by the same call; what it comes to is unknown only when all of them did.
         let deadline = Instant::now() + STEP_TIMEOUT;
         until(deadline, Step::Commit, || {
             self.producer.commit_transaction(left(deadline))
         })
         .map_err(|source| BrokerError::in_transaction(Step::Commit, source))?;
-        crash::point(self.job, "commit.after");
+        point("commit.after");
         Ok(())
     }
 

@@ -65,6 +65,7 @@ pub fn run(
         batch_events: config.batch_events,
         batch_interval: config.batch_interval,
         look_back: config.duplicates.events,
+        transactional: false,
     };
     let mut job = CleanJob {
         config,

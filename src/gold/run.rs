@@ -79,6 +79,7 @@ pub fn run(
         batch_events: config.batch_events,
         batch_interval: config.batch_interval,
         look_back: 0,
+        transactional: true,
     };
     let keep = |at: usize| config.keep.get(&pipeline.gold[at].name);
     let tables: Vec<Table> = (0..pipeline.gold.len())

@@ -62,7 +62,8 @@ impl To {
             let log = logs.log(&at)?;
             let wanted = match self {
                 Self::Earliest => Some(log.low),
-                Self::Latest => Some(log.end),
+                // Behind it are records of transactions that are still open: they may yet be committed.
+                Self::Latest => Some(log.stable),
                 Self::Offset(offset) => Some(*offset),
                 Self::Each(each) => each.get(&at.number).copied(),
             };

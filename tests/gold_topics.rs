@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::restore::{WITHOUT_WAREHOUSE, assert_counted};
+use crate::restore::WITHOUT_WAREHOUSE;
 use crate::support::books::{Books, events};
+use crate::support::deployment::ADMINISTRATOR;
 use crate::support::kafka::Kafka;
 use crate::support::wait_until;
 
@@ -22,20 +23,19 @@ fn admin() -> AdminClient<DefaultClientContext> {
 /// Counts some events, does this to the gold topic, and looks whether the service stops, names it, and goes on after the reset.
 fn assert_stops(name: &str, act: impl FnOnce(&Books), words: &str) {
     let books = Books::open(name);
-    let run = || books.deployment.start(&WITHOUT_WAREHOUSE);
     let events = events(1_500, 51);
     let mut runs = events.chunks(500);
     // The second time with nothing lost: that stops nobody.
     for part in runs.by_ref().take(2) {
-        let mut service = run();
+        let mut service = books.deployment.start(&["run"]);
         books.produce(part);
-        assert_counted(&books, &mut service);
-        assert!(service.terminate().success());
+        books.assert_exact(&mut service);
     }
     act(&books);
     books.produce(runs.next().unwrap());
     let before = Kafka::shared().read_all(&books.gold).len();
-    let mut service = run();
+    // The sink would say the same of what it has read.
+    let mut service = books.deployment.start(&WITHOUT_WAREHOUSE);
     let mut status = None;
     let ended = wait_until(LIMIT, || {
         status = service.ended();
@@ -50,9 +50,7 @@ fn assert_stops(name: &str, act: impl FnOnce(&Books), words: &str) {
 
     books.deployment.done(&["reset", "gold", "--yes"]);
     for _ in 0..2 {
-        let mut service = run();
-        assert_counted(&books, &mut service);
-        assert!(service.terminate().success());
+        books.assert_exact(&mut books.deployment.start(&["run"]));
     }
 }
 
@@ -96,4 +94,26 @@ fn a_gold_topic_that_lost_records_stops_the_service_until_it_is_counted_anew() {
         assert!(deleted);
     };
     assert_stops("gold-truncated", truncate, "records were deleted");
+}
+
+#[test]
+fn clean_events_with_more_partitions_than_before_cannot_be_counted_anew_but_made_anew() {
+    let books = Books::open("moved-keys");
+    let deployment = &books.deployment;
+    books.produce(&events(500, 52));
+    books.assert_exact(&mut deployment.start(&["run"]));
+    for topic in [&deployment.clean, &books.gold] {
+        let more = NewPartitions::new(topic, 5);
+        let added = block_on(admin().create_partitions([&more], &AdminOptions::new()));
+        added.unwrap()[0].as_ref().unwrap();
+    }
+    let refused = deployment.command(&["reset", "gold", "--yes"]).output();
+    let refused = refused.unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("had 3 partitions and has 5"), "{said}");
+    assert!(said.contains("hint: `sluicebox reset all"), "{said}");
+    let all = ["reset", "all", "--truncate-tables", "--yes"];
+    deployment.done(&[&all[..], &["--role", ADMINISTRATOR]].concat());
+    books.assert_exact(&mut deployment.start(&["run"]));
 }

@@ -45,6 +45,12 @@ pub(super) fn metadata(identity: &Identity, outputs: &str) -> String {
     }
 }
 
+/// The topic that a position is of, as its metadata has it; None when it does not.
+pub(super) fn identity_of(metadata: &str) -> Option<Identity> {
+    let (identity, _) = metadata.split_once(OUTPUTS).unwrap_or((metadata, ""));
+    identity.parse().ok()
+}
+
 /// The part of the metadata that is the job's.
 pub(super) fn outputs_of(metadata: &str) -> &str {
     metadata
@@ -139,15 +145,12 @@ pub(super) fn compare(
     if committed_for.is_empty() {
         return Ok(());
     }
-    let committed_for = committed_for
-        .split_once(OUTPUTS)
-        .map_or(committed_for, |(identity, _)| identity);
     let lost = |why: String| {
         Err(BrokerError::PositionLost {
             what: format!("the committed position of {at} is of {why}"),
         })
     };
-    let Ok(then) = committed_for.parse::<Identity>() else {
+    let Some(then) = identity_of(committed_for) else {
         return lost(format!("an unknown form: `{committed_for}`"));
     };
     if then.cluster != now.cluster {

@@ -1,8 +1,10 @@
 //! Consumer groups from the outside: their members and their positions.
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::assignment::identity_of;
 use super::client::{CALL_TIMEOUT, Kafka};
 use super::error::BrokerError;
 use super::position::Partition;
@@ -49,6 +51,22 @@ impl Group {
         partitions: &[Partition],
     ) -> Result<Vec<Option<i64>>, BrokerError> {
         self.open()?.of(partitions)
+    }
+
+    /// How many partitions the topic of these had when a position in them was committed; None when nothing says so.
+    ///
+    /// # Errors
+    /// Those of [`Positions::of`].
+    pub(crate) fn partitions_then(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Option<usize>, BrokerError> {
+        let found = self.open()?.ask(partitions)?;
+        let then = |metadata: &str| Some(identity_of(metadata)?.partitions);
+        Ok(found
+            .elements()
+            .iter()
+            .find_map(|element| then(element.metadata())))
     }
 
     /// Writes positions, each with the same metadata. The broker refuses them while the group has members.
@@ -103,21 +121,13 @@ impl Positions {
     /// # Errors
     /// No broker, or one that keeps the positions back: a transaction that does not end.
     pub(crate) fn of(&self, partitions: &[Partition]) -> Result<Vec<Option<i64>>, BrokerError> {
-        let mut list = TopicPartitionList::new();
-        for at in partitions {
-            list.add_partition(&at.topic, at.number);
-        }
-        let unavailable = |error| self.kafka.unavailable("a request for positions", error);
-        let found = self
-            .consumer
-            .committed_offsets(list, CALL_TIMEOUT)
-            .map_err(unavailable)?;
+        let found = self.ask(partitions)?;
         let mut positions = Vec::with_capacity(partitions.len());
         for at in partitions {
             let element = found.find_partition(&at.topic, at.number);
             if let Some(element) = &element {
                 // A partition's own error comes without an error of the call, and without a position.
-                element.error().map_err(unavailable)?;
+                element.error().map_err(|error| self.unavailable(error))?;
             }
             positions.push(element.and_then(|element| match element.offset() {
                 Offset::Offset(offset) => Some(offset),
@@ -125,5 +135,19 @@ impl Positions {
             }));
         }
         Ok(positions)
+    }
+
+    fn ask(&self, partitions: &[Partition]) -> Result<TopicPartitionList, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        for at in partitions {
+            list.add_partition(&at.topic, at.number);
+        }
+        self.consumer
+            .committed_offsets(list, CALL_TIMEOUT)
+            .map_err(|error| self.unavailable(error))
+    }
+
+    fn unavailable(&self, error: KafkaError) -> BrokerError {
+        self.kafka.unavailable("a request for positions", error)
     }
 }

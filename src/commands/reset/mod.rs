@@ -219,6 +219,7 @@ impl Planner<'_> {
     }
 
     fn gold(&self, truncation: &Truncation) -> anyhow::Result<Plan> {
+        self.refuse_moved_keys()?;
         let mut plan = Plan::default();
         let beginning = self.positions(Job::Gold, &To::Earliest)?;
         plan.steps.extend(beginning.mark());
@@ -234,7 +235,7 @@ impl Planner<'_> {
         let clean = &self.config.topics.clean;
         let targets = self.targets.iter();
         for target in targets.filter(|target| target.topic() != clean) {
-            empty(target, truncation, &mut plan);
+            self.empty(target, truncation, &mut plan);
         }
         // A sink that was behind would miss what is deleted; its rows come again.
         plan.steps
@@ -250,6 +251,21 @@ impl Planner<'_> {
             ));
         }
         Ok(plan)
+    }
+
+    /// With another number of partitions later events of a key are in another one than earlier ones. To count clean_events anew
+    /// would give that key two rows, each with a part of its events.
+    fn refuse_moved_keys(&self) -> anyhow::Result<()> {
+        let clean = &self.config.topics.clean;
+        let gold = Group::new(&self.kafka, &group(self.config, Job::Gold));
+        let partitions = self.logs.partitions(clean)?;
+        let now = partitions.len();
+        match gold.partitions_then(&partitions)? {
+            Some(then) if then != now => bail!(
+                "{clean} had {then} partitions and has {now}: a key's earlier and later events may be in different ones\nhint: `sluicebox reset all --truncate-tables` makes {clean} anew; give the gold topics {now} partitions too"
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn sink(&self, topic: Option<&str>, to: &To) -> anyhow::Result<Plan> {
@@ -310,7 +326,7 @@ impl Planner<'_> {
         }
         plan.steps.extend(self.snapshots()?);
         for target in &self.targets {
-            empty(target, truncation, &mut plan);
+            self.empty(target, truncation, &mut plan);
         }
         plan.steps
             .extend(self.next_offsets(next, &mut plan.warnings));
@@ -346,8 +362,15 @@ impl Planner<'_> {
         })
     }
 
+    /// The ends of a topic, also behind transactions that nobody has ended yet: what they wrote goes too.
     fn ends(&self, topic: &str) -> anyhow::Result<Vec<(Partition, i64)>> {
-        To::Latest.of(&self.logs, topic)
+        let partitions = self.logs.partitions(topic)?.into_iter();
+        partitions
+            .map(|at| {
+                let end = self.logs.log(&at)?.end;
+                Ok((at, end))
+            })
+            .collect()
     }
 
     fn holds_records(&self, topic: &str) -> anyhow::Result<bool> {
@@ -388,22 +411,27 @@ impl Planner<'_> {
         let control = tables::CONTROL.to_owned();
         Some(Step::NextOffsets { control, next })
     }
-}
 
-/// Deletes the rows of a table that is filled anew, or says what becomes of them.
-fn empty(target: &TargetTable, truncation: &Truncation, plan: &mut Plan) {
-    let table = target.name().to_owned();
-    if truncation.truncate_tables {
-        let role = truncation.role.clone();
-        plan.steps.push(Step::Truncate { table, role });
-        return;
+    /// Deletes the rows of a table that is filled anew, or says what becomes of them.
+    fn empty(&self, target: &TargetTable, truncation: &Truncation, plan: &mut Plan) {
+        let table = target.name().to_owned();
+        if truncation.truncate_tables {
+            let role = truncation.role.clone();
+            plan.steps.push(Step::Truncate { table, role });
+            return;
+        }
+        plan.warnings.push(match target.kind() {
+            Kind::Append => format!(
+                "without --truncate-tables {table} keeps its rows and gets all of them once more"
+            ),
+            Kind::Upsert { .. } => format!(
+                "without --truncate-tables {table} keeps the rows of keys that do not come again"
+            ),
+        });
+        let has_warehouse = !self.config.warehouse.account.is_empty();
+        if has_warehouse && matches!(target.kind(), Kind::Upsert { .. }) {
+            // The offsets of a topic that was made again begin below the versions of the rows.
+            plan.steps.push(Step::Versions { table });
+        }
     }
-    plan.warnings.push(match target.kind() {
-        Kind::Append => format!(
-            "without --truncate-tables {table} keeps its rows and gets all of them once more"
-        ),
-        Kind::Upsert { .. } => format!(
-            "without --truncate-tables {table} keeps the rows of keys that do not come again"
-        ),
-    });
 }

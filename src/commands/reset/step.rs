@@ -193,3 +193,18 @@ fn next_offsets(control: &str, next: &[(Partition, i64)]) -> String {
         values = values.join(", "),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sink_goes_on_elsewhere_by_this_text() {
+        let at = |number| Partition {
+            topic: "clean_events".to_owned(),
+            number,
+        };
+        let merge = next_offsets("SLUICEBOX_CONTROL", &[(at(0), 12), (at(1), 40)]);
+        assert_eq!(merge + ";\n", include_str!("next_offsets.golden.sql"));
+    }
+}

@@ -30,6 +30,22 @@ const RECORDINGS: [u16; 76] = [
 /// Recordings that are not reproduced, each with its reason; at most three.
 const EXCEPTIONS: [(u16, &str); 0] = [];
 
+/// The members of the body of a statement that succeeded, by name: `statementHandles` only for several statements,
+/// `stats` only where rows changed.
+const MEMBERS: [&str; 11] = [
+    "code",
+    "createdOn",
+    "data",
+    "message",
+    "requestId",
+    "resultSetMetaData",
+    "sqlState",
+    "statementHandle",
+    "statementHandles",
+    "statementStatusUrl",
+    "stats",
+];
+
 /// A warehouse like the recorded one, what was replayed on it, and what came out otherwise.
 struct Replay {
     warehouse: Warehouse,
@@ -105,6 +121,20 @@ impl Replay {
         let row_type = columns.iter().map(Column::described).collect::<Value>();
         let rows = json!(data.as_array().map(Vec::len));
         let message = json!("Statement executed successfully.");
+        let cut = meta["partitionInfo"].as_array().map(|partitions| {
+            let counts = partitions.iter().map(|partition| &partition["rowCount"]);
+            counts.collect::<Vec<_>>()
+        });
+        let members = members(&body);
+        let several = meta["rowType"][0]["name"] == "multiple statement execution";
+        let recorded_members = MEMBERS
+            .into_iter()
+            .filter(|member| match *member {
+                "statementHandles" => several,
+                "stats" => !stats.is_null(),
+                _ => true,
+            })
+            .collect::<Value>();
         for (what, answered, recorded) in [
             ("status", &json!(answer.status.as_u16()), json!(200)),
             ("code", &body["code"], json!("090001")),
@@ -112,7 +142,9 @@ impl Replay {
             ("message", &body["message"], message),
             ("rowType", &meta["rowType"], row_type),
             ("format", &meta["format"], json!("jsonv2")),
-            ("numRows", &meta["numRows"], rows),
+            ("numRows", &meta["numRows"], rows.clone()),
+            ("rows of partitions", &json!(cut), json!([rows])),
+            ("members", &members, recorded_members),
             ("data", &body["data"], data),
             ("stats", &body["stats"], stats),
         ] {
@@ -170,6 +202,17 @@ impl Replay {
         );
         self.compare(number, "body", &answer.body(), body);
     }
+}
+
+/// The names of an object's members, in order.
+fn members(body: &Value) -> Value {
+    let mut names: Vec<&String> = body
+        .as_object()
+        .into_iter()
+        .flat_map(|body| body.keys())
+        .collect();
+    names.sort();
+    json!(names)
 }
 
 #[tokio::test(flavor = "multi_thread")]

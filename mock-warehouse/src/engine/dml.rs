@@ -13,8 +13,8 @@ use datafusion::sql::sqlparser::{
 };
 
 use super::{
-    Bindings, Grid, SqlError, StatementKind, Stats,
-    catalog::{Key, Table},
+    Bindings, Grid, SqlError, StatementKind, Stats, batch,
+    catalog::{Column, Key, Table},
     encode,
     expressions::{null, query, select_of},
     multi_insert::insert_all,
@@ -80,10 +80,14 @@ pub(crate) async fn insert(
     let listed = target.listed(&names)?;
     let mut count = 0;
     let mut whole = target.unchanged();
-    for row in bindings {
-        scene.constants.bindings = row.clone();
+    let columns: Vec<&Column> = listed
+        .iter()
+        .map(|index| &target.table.columns[*index])
+        .collect();
+    for (query, bindings) in batch::sources(&mut scene, &source, bindings, &columns)? {
+        scene.constants.bindings = bindings;
         let (found, _) = scene
-            .run((*source).clone(), Vec::new())
+            .run(query, Vec::new())
             .await
             .map_err(|error| placed(error, sql))?;
         let width = found.schema.fields().len();
@@ -148,7 +152,7 @@ pub(crate) async fn imaged(
 }
 
 /// The default of a column: NULL when it has none.
-pub(crate) fn default_of(column: &super::catalog::Column) -> Result<Expr, SqlError> {
+pub(crate) fn default_of(column: &Column) -> Result<Expr, SqlError> {
     let Some(default) = &column.default else {
         return Ok(null());
     };

@@ -197,7 +197,7 @@ impl Work {
         };
         let mut grid = match kind {
             StatementKind::Select => query::select(self, sql, bindings).await?,
-            StatementKind::Insert => dml::insert(self, sql, batch).await?,
+            StatementKind::Insert => Box::pin(dml::insert(self, sql, batch)).await?,
             StatementKind::Update => dml::update(self, sql, bindings).await?,
             StatementKind::Delete => dml::delete(self, sql, bindings).await?,
             StatementKind::Truncate => dml::truncate(self, sql).await?,

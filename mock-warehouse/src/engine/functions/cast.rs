@@ -73,10 +73,11 @@ fn convert(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
         }
         _ => {}
     }
-    if let (SqlType::Varchar { length }, Some(texts)) =
-        (target, call.formats().written(array, call.zone)?)
+    if let SqlType::Varchar { length } = target
+        && let Some(texts) = call.formats().written(array, call.zone)?
     {
-        return to_varchar(&(Arc::new(texts) as ArrayRef), length, call.zone, lenient);
+        let texts: ArrayRef = Arc::new(texts);
+        return to_varchar(&texts, length, call.zone, lenient);
     }
     if source_is_json && !target.is_semi_structured() {
         // A VARIANT's text, number or boolean is cast as what it holds.

@@ -273,6 +273,34 @@ async fn a_batch_of_bindings_is_one_insert() {
     let error = session.execute_batch(insert, &batch(&["3", "x"])).await;
     assert_eq!(error.unwrap_err().code, "002086");
     assert_eq!(rows(&mut session, "SELECT n FROM t").await, ["1", "2"]);
+    run(
+        &mut session,
+        "CREATE TABLE u (s VARCHAR, f NUMBER(9,2), d DATE, l NUMBER DEFAULT 7)",
+    )
+    .await;
+    let set = |text: &str, number: &str, date: Option<&str>| {
+        let bound = |kind: &str, value: Option<&str>| Binding {
+            kind: kind.to_owned(),
+            value: value.map(str::to_owned),
+        };
+        Bindings::from([
+            ("1".to_owned(), bound("FIXED", Some(text))),
+            ("2".to_owned(), bound("FIXED", Some(number))),
+            ("3".to_owned(), bound("DATE", date)),
+        ])
+    };
+    let sets = [
+        set("1", "-1.255", None),
+        set("2.50", "10", Some("1791504000000")),
+    ];
+    let insert = "INSERT INTO u (s, f, d) VALUES (?, ? * 2, ?)";
+    session.execute_batch(insert, &sets).await.unwrap();
+    let kept = rows(&mut session, "SELECT * FROM u ORDER BY s").await;
+    assert_eq!(kept, ["1|-2.51|-|7", "2.50|20.00|20735|7"]);
+    let narrow = session
+        .execute_batch("INSERT INTO u VALUES (?)", &sets)
+        .await;
+    assert_eq!(narrow.unwrap_err().code, "002020");
     let elsewhere = session.execute_batch("SELECT ?", &batch(&["1", "2"])).await;
     assert_eq!(elsewhere.unwrap_err().code, "000002");
 }

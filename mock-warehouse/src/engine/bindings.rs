@@ -44,66 +44,106 @@ pub(crate) fn literal(constants: &Constants, placeholder: &str) -> Result<Expr, 
 
 fn value_of(binding: &Binding) -> Result<Expr, SqlError> {
     let kind = binding.kind.to_uppercase();
-    let sql_type = match kind.as_str() {
-        "FIXED" => "NUMBER(38,0)",
-        "REAL" => "FLOAT",
-        "TEXT" | "ANY" => "VARCHAR(134217728)",
-        "BOOLEAN" => "BOOLEAN",
-        "DATE" => "DATE",
-        "TIMESTAMP_NTZ" => "TIMESTAMP_NTZ(9)",
-        "TIMESTAMP_LTZ" => "TIMESTAMP_LTZ(9)",
-        _ => {
-            return Err(SqlError::new(
-                "002040",
-                "42601",
-                format!("SQL compilation error:\nUnsupported data type '{kind}'."),
-            ));
-        }
-    };
+    let sql_type = sql_type(&kind).ok_or_else(|| {
+        SqlError::new(
+            "002040",
+            "42601",
+            format!("SQL compilation error:\nUnsupported data type '{kind}'."),
+        )
+    })?;
     let Some(value) = &binding.value else {
         return Ok(cast(null(), sql_type));
     };
-    let refuse = || {
+    let written = match kind.as_str() {
+        "FIXED" => fixed(value),
+        "TEXT" | "ANY" => Some(text(value.clone())),
+        "BINARY" => binary(value),
+        kind => as_text(kind, value).map(|value| cast(text(value), sql_type)),
+    };
+    written.ok_or_else(|| {
         SqlError::new(
             "002086",
             "22000",
             format!("SQL compilation error:\nInvalid bind value ({value}) for type ({kind})."),
         )
-    };
-    Ok(match kind.as_str() {
-        "FIXED" => fixed(value).ok_or_else(refuse)?,
-        "REAL" => {
-            value.parse::<f64>().map_err(|_| refuse())?;
-            cast(text(value.clone()), sql_type)
-        }
-        "BOOLEAN" => {
-            let value = matches!(value.to_lowercase().as_str(), "true" | "1" | "t" | "yes");
-            cast(text(value.to_string()), sql_type)
-        }
-        "DATE" => {
-            let milliseconds: i128 = value.parse().map_err(|_| refuse())?;
-            cast(
-                text(
-                    instant(milliseconds * 1_000_000)
-                        .format("%Y-%m-%d")
-                        .to_string(),
-                ),
-                sql_type,
-            )
-        }
-        "TIMESTAMP_NTZ" | "TIMESTAMP_LTZ" => {
-            let nanoseconds: i128 = value.parse().map_err(|_| refuse())?;
-            cast(
-                text(
-                    instant(nanoseconds)
-                        .format("%Y-%m-%dT%H:%M:%S%.9fZ")
-                        .to_string(),
-                ),
-                sql_type,
-            )
-        }
-        _ => text(value.clone()),
     })
+}
+
+/// The SQL type of a kind of bindings.
+fn sql_type(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "FIXED" => "NUMBER(38,0)",
+        "REAL" => "FLOAT",
+        "TEXT" | "ANY" => "VARCHAR(134217728)",
+        "BOOLEAN" => "BOOLEAN",
+        "DATE" => "DATE",
+        "TIME" => "TIME(9)",
+        "TIMESTAMP_NTZ" => "TIMESTAMP_NTZ(9)",
+        "TIMESTAMP_LTZ" => "TIMESTAMP_LTZ(9)",
+        "TIMESTAMP_TZ" => "TIMESTAMP_TZ(9)",
+        "BINARY" => "BINARY",
+        _ => return None,
+    })
+}
+
+/// The value as SQL would write it in quotes.
+fn as_text(kind: &str, value: &str) -> Option<String> {
+    Some(match kind {
+        "REAL" => {
+            value.parse::<f64>().ok()?;
+            value.to_owned()
+        }
+        "BOOLEAN" => match value.to_lowercase().as_str() {
+            "true" | "1" | "t" | "yes" => "true".to_owned(),
+            "false" | "0" | "f" | "no" => "false".to_owned(),
+            _ => return None,
+        },
+        "DATE" => {
+            let milliseconds: i128 = value.parse().ok()?;
+            instant(milliseconds.checked_mul(1_000_000)?)
+                .format("%Y-%m-%d")
+                .to_string()
+        }
+        "TIME" => time_of_day(value)?,
+        "TIMESTAMP_TZ" => zoned(value)?,
+        _ => instant(value.parse().ok()?)
+            .format("%Y-%m-%dT%H:%M:%S%.9fZ")
+            .to_string(),
+    })
+}
+
+/// Hexadecimal digits.
+fn binary(value: &str) -> Option<Expr> {
+    let hexadecimal = value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let length = (value.len() / 2).max(1);
+    (hexadecimal && value.len().is_multiple_of(2))
+        .then(|| cast(text(value), &format!("BINARY({length})")))
+}
+
+/// `<nanoseconds> <minutes + 1440>` as a time with its offset.
+fn zoned(value: &str) -> Option<String> {
+    let (nanoseconds, offset) = value.split_once(' ')?;
+    let nanoseconds: i128 = nanoseconds.parse().ok()?;
+    let minutes = offset.parse::<i32>().ok()?.checked_sub(1440)?;
+    if minutes.abs() > 1440 {
+        return None;
+    }
+    let wall = instant(nanoseconds.checked_add(i128::from(minutes) * 60_000_000_000)?);
+    let sign = if minutes < 0 { '-' } else { '+' };
+    Some(format!(
+        "{}{sign}{:02}:{:02}",
+        wall.format("%Y-%m-%dT%H:%M:%S%.9f"),
+        minutes.abs() / 60,
+        minutes.abs() % 60
+    ))
+}
+
+/// Nanoseconds since midnight as a time of day.
+fn time_of_day(value: &str) -> Option<String> {
+    let nanoseconds: i128 = value.parse().ok()?;
+    (0..86_400_000_000_000)
+        .contains(&nanoseconds)
+        .then(|| instant(nanoseconds).format("%H:%M:%S%.9f").to_string())
 }
 
 /// A decimal literal as it was sent.

@@ -12,10 +12,7 @@ use arrow::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    SqlError,
-    sql_type::{SqlType, with_table},
-};
+use super::{SqlError, described::with_table, sql_type::SqlType};
 
 /// The user who may do everything; it has no key, so nobody logs in as it.
 pub(crate) const ADMINISTRATOR: &str = "ADMIN";
@@ -264,6 +261,14 @@ impl Catalog {
             ..UserBody::default()
         };
         add(Kind::User, ADMINISTRATOR, Body::User(administrator));
+        // Everybody sees that there is such a database; what is in it, nobody here.
+        add(Kind::Database, "SNOWFLAKE", Body::Plain);
+        catalog.grants.insert(Grant {
+            role: "PUBLIC".to_owned(),
+            privilege: "USAGE".to_owned(),
+            on: Some(Key::new(Kind::Database, &["SNOWFLAKE"])),
+            granted_by: "ACCOUNTADMIN".to_owned(),
+        });
         catalog
     }
 

@@ -5,6 +5,7 @@ use object_store::ObjectStoreExt;
 use super::{
     Grid, GridColumn, SqlError,
     catalog::{Body, Kind},
+    copy,
     cursor::{Cursor, Property},
     ddl,
     encode::{listed, listing, status},
@@ -24,7 +25,7 @@ pub(crate) async fn run(work: &mut Work, sql: &str) -> Result<Grid, SqlError> {
         "DESC" | "DESCRIBE" => describe(work, &mut cursor),
         "LIST" | "LS" => list(work, sql).await,
         "REMOVE" | "RM" => remove(work, sql).await,
-        "COPY" => Err(SqlError::unsupported("COPY INTO")),
+        "COPY" => copy::copy(work, sql).await,
         _ => {
             cursor.back();
             Err(cursor.unexpected())

@@ -13,13 +13,14 @@ use datafusion::sql::sqlparser::{
 };
 
 use super::{
-    Bindings, Grid, SqlError, StatementKind, Stats,
-    catalog::{Key, Table},
+    Bindings, Grid, SqlError, StatementKind, Stats, batch,
+    catalog::{Column, Key, Table},
     encode,
     expressions::{null, query, select_of},
+    multi_insert::insert_all,
     names::parts,
     query::{Rows, Scene, parsed, placed},
-    resolve::named,
+    resolve::{Source, named},
     session::Work,
     target::{
         PART, ROW, Target, at, authorized, counter, item, one_batch, places, positional, value_for,
@@ -45,21 +46,25 @@ pub(crate) fn counted(counts: &[(&str, usize)], stats: Stats) -> Grid {
     }
 }
 
+/// Runs an INSERT once for each set of bindings; all rows come together or none does.
 pub(crate) async fn insert(
     work: &mut Work,
     sql: &str,
-    bindings: &Bindings,
+    bindings: &[Bindings],
 ) -> Result<Grid, SqlError> {
     let normalized = text::normalize(sql)?;
     let Statement::Insert(insert) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF INSERT"));
     };
+    if insert.multi_table_insert_type.is_some() {
+        return match bindings {
+            [single] => insert_all(work, sql, insert, &normalized, single).await,
+            _ => Err(SqlError::unsupported("ARRAY BINDS IN A MULTI-TABLE INSERT")),
+        };
+    }
     let (TableObject::TableName(name), Some(source)) = (&insert.table, insert.source) else {
         return Err(SqlError::unsupported("THIS KIND OF INSERT"));
     };
-    if insert.multi_table_insert_type.is_some() {
-        return Err(SqlError::unsupported("MULTI-TABLE INSERT"));
-    }
     let privileges: &[&str] = if insert.overwrite {
         &["INSERT", "DELETE"]
     } else {
@@ -69,36 +74,34 @@ pub(crate) async fn insert(
     if insert.overwrite {
         return Err(SqlError::unsupported("INSERT OVERWRITE"));
     }
-    let scene = Scene::new(work, &normalized, bindings).await?;
+    let mut scene = Scene::new(work, &normalized, &Bindings::new()).await?;
     let target = Target::new(&scene.catalog, &key, None)?;
-    let listed: Vec<usize> = if insert.columns.is_empty() {
-        (0..target.table.columns.len()).collect()
-    } else {
-        insert
-            .columns
-            .iter()
-            .map(|name| target.index_of(&column_name(name)))
-            .collect::<Result<_, _>>()?
-    };
-    let (found, _) = scene
-        .run(*source, Vec::new())
-        .await
-        .map_err(|error| placed(error, sql))?;
-    if found.schema.fields().len() != listed.len() {
-        return Err(SqlError::new(
-            "002020",
-            "21S01",
-            format!(
-                "SQL compilation error:\nInsert value list does not match column list expecting {} but got {}",
-                listed.len(),
-                found.schema.fields().len()
-            ),
-        ));
+    let names: Vec<String> = insert.columns.iter().map(column_name).collect();
+    let listed = target.listed(&names)?;
+    let mut count = 0;
+    let mut whole = target.unchanged();
+    let columns: Vec<&Column> = listed
+        .iter()
+        .map(|index| &target.table.columns[*index])
+        .collect();
+    for (query, bindings) in batch::sources(&mut scene, &source, bindings, &columns)? {
+        scene.constants.bindings = bindings;
+        let (found, _) = scene
+            .run(query, Vec::new())
+            .await
+            .map_err(|error| placed(error, sql))?;
+        let width = found.schema.fields().len();
+        if width != listed.len() {
+            return Err(wrong_width(listed.len(), width));
+        }
+        let values = listed.iter().copied().zip((0..width).map(at)).collect();
+        let source = positional(found, FOUND)?;
+        let rows = one_batch(&imaged(&scene, &target.table, values, source).await?)?;
+        count += rows.num_rows();
+        let change = target.change(work, &BTreeMap::new(), Some(rows))?;
+        whole.added.extend(change.added);
     }
-    let rows = one_batch(&imaged(&scene, &target.table, &listed, found).await?)?;
-    let count = rows.num_rows();
-    let change = target.change(work, &BTreeMap::new(), Some(rows))?;
-    work.finish(&key, change)?;
+    work.finish(&key, whole)?;
     Ok(counted(
         &[("number of rows inserted", count)],
         Stats {
@@ -108,12 +111,23 @@ pub(crate) async fn insert(
     ))
 }
 
-/// The found rows as rows of the table: cast to its types, with defaults in the columns that are not listed.
-async fn imaged(
+/// More values than columns, or fewer.
+pub(crate) fn wrong_width(columns: usize, values: usize) -> SqlError {
+    SqlError::new(
+        "002020",
+        "21S01",
+        format!(
+            "SQL compilation error:\nInsert value list does not match column list expecting {columns} but got {values}"
+        ),
+    )
+}
+
+/// The found rows as rows of the table: each column's value cast to its type, defaults where there is none.
+pub(crate) async fn imaged(
     scene: &Scene,
     table: &Table,
-    listed: &[usize],
-    found: Rows,
+    mut values: BTreeMap<usize, Expr>,
+    found: Source,
 ) -> Result<Rows, SqlError> {
     let mut wanted = query("SELECT 1");
     let select = select_of(&mut wanted);
@@ -122,24 +136,23 @@ async fn imaged(
         .iter()
         .enumerate()
         .map(|(index, column)| {
-            let value = match listed.iter().position(|listed| *listed == index) {
-                Some(position) => at(position),
+            let value = match values.remove(&index) {
+                Some(value) => value,
                 None => default_of(column)?,
             };
             Ok(item(index, value_for(column, value)))
         })
         .collect::<Result<_, SqlError>>()?;
     select.from = vec![TableWithJoins {
-        relation: named(FOUND, None),
+        relation: named(&found.name, None),
         joins: vec![],
     }];
-    let source = positional(found, FOUND)?;
-    let (rows, _) = scene.run(wanted, vec![source]).await?;
+    let (rows, _) = scene.run(wanted, vec![found]).await?;
     Ok(rows)
 }
 
 /// The default of a column: NULL when it has none.
-pub(crate) fn default_of(column: &super::catalog::Column) -> Result<Expr, SqlError> {
+pub(crate) fn default_of(column: &Column) -> Result<Expr, SqlError> {
     let Some(default) = &column.default else {
         return Ok(null());
     };

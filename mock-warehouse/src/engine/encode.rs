@@ -3,22 +3,26 @@
 use std::collections::HashMap;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
+    array::{Array, ArrayRef, AsArray, RecordBatch, StringArray},
     compute::cast,
     datatypes::{DataType, Date32Type, Int64Type, Schema, TimeUnit},
 };
 
 use super::{
     Grid, GridColumn, SqlError, StatementKind,
-    functions::{nanoseconds, pretty, to_text},
-    sql_type::{SqlType, described},
+    described::described,
+    functions::{Formats, nanoseconds, pretty, to_text, zoned_values},
+    sql_type::SqlType,
 };
 
-/// The grid of a query. `names` are the names that people see where they differ from the fields'.
+/// The grid of a query. `names` are the names that people see where they differ from the fields'; dates and times for
+/// which the session has a format come in that.
 pub(crate) fn grid(
     schema: &Schema,
     batches: &[RecordBatch],
     names: &HashMap<String, String>,
+    formats: &Formats,
+    zone: &str,
 ) -> Result<Grid, SqlError> {
     let columns: Vec<GridColumn> = schema
         .fields()
@@ -36,8 +40,11 @@ pub(crate) fn grid(
             .columns()
             .iter()
             .zip(&types)
-            .map(|(array, sql_type)| encoded(array, *sql_type))
-            .collect::<Result<_, _>>()?;
+            .map(|(array, sql_type)| match formats.written(array, zone)? {
+                Some(texts) => Ok(owned(&texts)),
+                None => encoded(array, *sql_type),
+            })
+            .collect::<Result<_, SqlError>>()?;
         let mut columns: Vec<_> = values.into_iter().map(Vec::into_iter).collect();
         for _ in 0..batch.num_rows() {
             rows.push(
@@ -70,6 +77,15 @@ fn encoded(array: &ArrayRef, sql_type: SqlType) -> Result<Vec<Option<String>>, S
                 .map(|value| value.map(|value| seconds(value, scale)))
                 .collect()
         }
+        (SqlType::TimestampTz { scale }, _) => zoned_values(array)?
+            .into_iter()
+            .map(|value| {
+                value.map(|value| {
+                    let moment = seconds(value.nanoseconds.into(), scale);
+                    format!("{moment} {}", value.offset_code())
+                })
+            })
+            .collect(),
         (SqlType::Time, _) => cast(
             &cast(array, &DataType::Time64(TimeUnit::Nanosecond))?,
             &DataType::Int64,
@@ -78,7 +94,7 @@ fn encoded(array: &ArrayRef, sql_type: SqlType) -> Result<Vec<Option<String>>, S
         .iter()
         .map(|value| value.map(|value| seconds(value.into(), 9)))
         .collect(),
-        (sql_type, _) if sql_type.is_semi_structured() => to_text(array, "UTC")?
+        (sql_type, _) if sql_type.is_json() => to_text(array, "UTC")?
             .iter()
             .map(|text| text.map(pretty))
             .collect(),
@@ -89,10 +105,11 @@ fn encoded(array: &ArrayRef, sql_type: SqlType) -> Result<Vec<Option<String>>, S
 }
 
 fn texts(array: &ArrayRef) -> Result<Vec<Option<String>>, SqlError> {
-    Ok(to_text(array, "UTC")?
-        .iter()
-        .map(|text| text.map(str::to_owned))
-        .collect())
+    Ok(owned(&to_text(array, "UTC")?))
+}
+
+fn owned(texts: &StringArray) -> Vec<Option<String>> {
+    texts.iter().map(|text| text.map(str::to_owned)).collect()
 }
 
 /// Seconds since 1970 with as many digits behind the point as the scale says.

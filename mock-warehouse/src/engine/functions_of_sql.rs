@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::{
     SqlError,
+    conversions::conversion,
     expressions::{arguments, bigint, call, call_over, case, cast, column, null, number, text},
     names::parts,
     resolve::SEQUENCE,
@@ -97,6 +98,7 @@ fn same_function(name: &str) -> Option<&'static str> {
         "CONTAINS" => "contains",
         "INITCAP" => "initcap",
         "MD5" => "md5",
+        "UUID_STRING" => "uuid",
         _ => return None,
     })
 }
@@ -264,22 +266,6 @@ fn scalar(name: &str, mut given: Vec<Expr>) -> Result<Expr, SqlError> {
                 right: Box::new(grouped(right)),
             }
         }
-        "TO_DATE" | "DATE" => converted(name, given, "DATE", "sf_cast")?,
-        "TRY_TO_DATE" => converted(name, given, "DATE", "sf_try_cast")?,
-        "TO_TIMESTAMP" | "TO_TIMESTAMP_NTZ" => {
-            converted(name, given, "TIMESTAMP_NTZ(9)", "sf_cast")?
-        }
-        "TRY_TO_TIMESTAMP" | "TRY_TO_TIMESTAMP_NTZ" => {
-            converted(name, given, "TIMESTAMP_NTZ(9)", "sf_try_cast")?
-        }
-        "TO_TIMESTAMP_LTZ" => converted(name, given, "TIMESTAMP_LTZ(9)", "sf_cast")?,
-        "TO_VARCHAR" | "TO_CHAR" => converted(name, given, &cast_type("VARCHAR"), "sf_cast")?,
-        "TO_BOOLEAN" => converted(name, given, "BOOLEAN", "sf_cast")?,
-        "TO_DOUBLE" => converted(name, given, "FLOAT", "sf_cast")?,
-        "TRY_TO_DOUBLE" => converted(name, given, "FLOAT", "sf_try_cast")?,
-        "TO_VARIANT" => converted(name, given, "VARIANT", "sf_cast")?,
-        "TO_NUMBER" | "TO_DECIMAL" | "TO_NUMERIC" => to_number(&given, "sf_cast")?,
-        "TRY_TO_NUMBER" | "TRY_TO_DECIMAL" | "TRY_TO_NUMERIC" => to_number(&given, "sf_try_cast")?,
         "PARSE_JSON" => call("sf_parse_json", exactly::<1>(name, given)?.to_vec()),
         "TRY_PARSE_JSON" => call("sf_try_parse_json", exactly::<1>(name, given)?.to_vec()),
         "CONVERT_TIMEZONE" => call("sf_convert_timezone", given),
@@ -304,7 +290,9 @@ fn scalar(name: &str, mut given: Vec<Expr>) -> Result<Expr, SqlError> {
             let [value] = exactly(name, given)?;
             call("sf_date_part", vec![text(name), value])
         }
-        _ => return Err(SqlError::unknown_function(name)),
+        _ => {
+            return conversion(name, given)?.ok_or_else(|| SqlError::unknown_function(name));
+        }
     })
 }
 
@@ -315,34 +303,6 @@ fn time_function(name: &str) -> &'static str {
         "DATEDIFF" | "TIMESTAMPDIFF" => "sf_datediff",
         _ => "sf_dateadd",
     }
-}
-
-/// A conversion of one value; formats are not known here.
-fn converted(
-    name: &str,
-    given: Vec<Expr>,
-    sql_type: &str,
-    function: &str,
-) -> Result<Expr, SqlError> {
-    if given.len() > 1 {
-        return Err(SqlError::unsupported(format!("{name} WITH A FORMAT")));
-    }
-    let [value] = exactly(name, given)?;
-    Ok(call(function, vec![value, text(sql_type)]))
-}
-
-fn to_number(given: &[Expr], function: &str) -> Result<Expr, SqlError> {
-    let digits = |position: usize, otherwise: &str| {
-        given.get(position).map_or(otherwise.to_owned(), |value| {
-            value.to_string().trim_end_matches('.').to_owned()
-        })
-    };
-    let sql_type = format!("NUMBER({},{})", digits(1, "38"), digits(2, "0"));
-    let value = given
-        .first()
-        .cloned()
-        .ok_or_else(|| wrong_number("TO_NUMBER"))?;
-    Ok(call(function, vec![value, text(sql_type)]))
 }
 
 /// `a || b || c`: NULL when one of them is.
@@ -374,11 +334,11 @@ fn decode(given: Vec<Expr>) -> Result<Expr, SqlError> {
     Ok(case(conditions, otherwise))
 }
 
-fn exactly<const N: usize>(name: &str, given: Vec<Expr>) -> Result<[Expr; N], SqlError> {
+pub(crate) fn exactly<const N: usize>(name: &str, given: Vec<Expr>) -> Result<[Expr; N], SqlError> {
     given.try_into().map_err(|_| wrong_number(name))
 }
 
-fn wrong_number(name: &str) -> SqlError {
+pub(crate) fn wrong_number(name: &str) -> SqlError {
     SqlError::new(
         "000938",
         "22023",

@@ -26,6 +26,8 @@ pub struct GridColumn {
     pub table: String,
     /// `fixed`, `real`, `text`, `boolean`, `date`, `time`, `timestamp_ntz`, `timestamp_ltz`, `binary`, `variant`, ...
     pub type_: String,
+    /// The SQL type where `type_` is that of its encoding: `GEOGRAPHY`, `GEOMETRY`.
+    pub extended_type: Option<String>,
     /// Decimal digits in all, for `fixed`; 0 for times.
     pub precision: Option<i64>,
     /// Digits after the point, for `fixed` and times.

@@ -115,7 +115,7 @@ fn described(key: &Key, position: usize, column: &Column) -> Vec<Value> {
     let is_number = matches!(column.sql_type, SqlType::Number { .. });
     let is_time = matches!(
         column.sql_type,
-        SqlType::TimestampNtz { .. } | SqlType::TimestampLtz { .. }
+        SqlType::TimestampNtz { .. } | SqlType::TimestampLtz { .. } | SqlType::TimestampTz { .. }
     );
     let data_type = match column.sql_type {
         SqlType::Varchar { .. } => "TEXT",

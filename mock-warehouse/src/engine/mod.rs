@@ -2,11 +2,16 @@
 //! transactions, locks and privileges. Knows nothing of HTTP.
 
 mod access;
+mod batch;
 mod bindings;
 mod catalog;
 mod command;
+mod comparisons;
+mod conversions;
+mod copy;
 mod cursor;
 mod ddl;
+mod described;
 mod dml;
 mod encode;
 mod error;
@@ -17,6 +22,7 @@ mod grants;
 mod grid;
 mod information;
 mod merge;
+mod multi_insert;
 mod names;
 mod query;
 mod resolve;

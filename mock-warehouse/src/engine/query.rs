@@ -14,7 +14,9 @@ use datafusion::{
     sql::{
         parser::Statement as DataFusionStatement,
         sqlparser::{
-            ast::{Query, Statement},
+            ast::{
+                GroupByExpr, Query, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
+            },
             dialect::SnowflakeDialect,
             parser::Parser,
             tokenizer::{Token, TokenWithSpan},
@@ -26,12 +28,15 @@ use super::{
     Bindings, Grid, SqlError,
     access::Access,
     catalog::{Catalog, Key, Kind},
-    encode, functions,
+    comparisons::refuse_zoned,
+    encode,
+    functions::{self, Formats},
+    names::parts,
     resolve::{Resolver, Source},
     rewrite::{Constants, Rewriter},
     session::Work,
     stage::{self, StagedRows},
-    text::{self, Normalized, staged_name},
+    text::{self, Normalized, staged_index, staged_name},
 };
 
 /// DataFusion with our functions, as each query starts with it.
@@ -111,7 +116,8 @@ impl Scene {
         resolver.sources = extra;
         resolver.resolve(&mut query)?;
         let mut sources = resolver.sources;
-        self.require_warehouse(!sources.is_empty() || !self.staged.is_empty())?;
+        let reads = !sources.is_empty() || !self.staged.is_empty();
+        self.require_warehouse(reads && !is_answered_by_metadata(&query))?;
         let mut rewriter = Rewriter::new(&self.constants, &self.staged);
         rewriter.rewrite(&mut query, &self.titles)?;
         let (names, wait) = (rewriter.names, rewriter.wait);
@@ -125,8 +131,7 @@ impl Scene {
                 batches: staged.batches.clone(),
             });
         }
-        let zone = time_zone(&self.constants);
-        let rows = planned(query, sources, zone).await?;
+        let rows = planned(query, sources, &self.constants).await?;
         Ok((rows, names))
     }
 
@@ -161,9 +166,43 @@ pub(crate) fn time_zone(constants: &Constants) -> &str {
         .map_or("America/Los_Angeles", String::as_str)
 }
 
-async fn planned(query: Query, sources: Vec<Source>, zone: &str) -> Result<Rows, SqlError> {
+/// `SELECT COUNT(*) FROM table`: a table knows how many rows it has, and nobody needs to read them.
+fn is_answered_by_metadata(query: &Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return false;
+    };
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
+        select.projection.as_slice()
+    else {
+        return false;
+    };
+    let [TableWithJoins { relation, joins }] = select.from.as_slice() else {
+        return false;
+    };
+    let table = match relation {
+        TableFactor::Table { name, .. } => staged_index(&parts(name).remove(0)).is_none(),
+        _ => false,
+    };
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    table
+        && joins.is_empty()
+        && query.with.is_none()
+        && value.to_string() == "COUNT(*)"
+        && !grouped
+        && select.selection.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+}
+
+async fn planned(
+    query: Query,
+    sources: Vec<Source>,
+    constants: &Constants,
+) -> Result<Rows, SqlError> {
     let mut config = BASE.config().clone();
-    config.options_mut().execution.time_zone = Some(zone.to_owned());
+    let options = config.options_mut();
+    options.execution.time_zone = Some(time_zone(constants).to_owned());
+    Formats::of(&constants.context.parameters).store(&mut options.format);
     let state = SessionStateBuilder::new_from_existing(BASE.clone())
         .with_config(config)
         .with_catalog_list(Arc::new(
@@ -177,6 +216,7 @@ async fn planned(query: Query, sources: Vec<Source>, zone: &str) -> Result<Rows,
     }
     let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
     let plan = context.state().statement_to_plan(statement).await?;
+    refuse_zoned(&plan)?;
     let frame = context.execute_logical_plan(plan).await?;
     let schema: Schema = frame.schema().as_arrow().clone();
     let batches = frame.collect().await?;
@@ -243,7 +283,23 @@ pub(crate) async fn select(
         .run(*query, Vec::new())
         .await
         .map_err(|error| placed(error, sql))?;
-    encode::grid(&rows.schema, &rows.batches, &names)
+    let parameters = &scene.constants.context.parameters;
+    if parameters
+        .get("BINARY_OUTPUT_FORMAT")
+        .is_some_and(|format| !format.eq_ignore_ascii_case("HEX"))
+    {
+        return Err(SqlError::unsupported("BINARY_OUTPUT_FORMAT"));
+    }
+    let formats = Formats::of(parameters);
+    let zone = time_zone(&scene.constants);
+    let mut grid = encode::grid(&rows.schema, &rows.batches, &names, &formats, zone)?;
+    // 0 means all.
+    if let Some(limit) = parameters.get("ROWS_PER_RESULTSET")
+        && let Ok(limit @ 1..) = limit.parse()
+    {
+        grid.rows.truncate(limit);
+    }
+    Ok(grid)
 }
 
 /// The error with the place where the name that it complains of stands.
@@ -254,14 +310,24 @@ pub(crate) fn placed(error: SqlError, sql: &str) -> SqlError {
     let Some(name) = error.message.rsplit('\'').nth(1) else {
         return error;
     };
-    let last = name.rsplit('.').next().unwrap_or(name).trim_matches('"');
-    let found = text::tokens(sql)
-        .unwrap_or_default()
-        .into_iter()
-        .find(|token| match &token.token {
-            Token::Word(word) => word.value.eq_ignore_ascii_case(last),
-            _ => false,
-        });
+    let tokens = text::tokens(sql).unwrap_or_default();
+    let is_word = |token: &TokenWithSpan, text: &str| match &token.token {
+        Token::Word(word) => word.value.eq_ignore_ascii_case(text.trim_matches('"')),
+        _ => false,
+    };
+    // The name as it is qualified, or else its last part.
+    let parts: Vec<&str> = name.split('.').collect();
+    let qualified = tokens.windows(2 * parts.len() - 1).find(|window| {
+        let words = window.iter().step_by(2);
+        let dots = window.iter().skip(1).step_by(2);
+        words.zip(&parts).all(|(token, part)| is_word(token, part))
+            && dots.into_iter().all(|token| token.token == Token::Period)
+    });
+    let last = parts.last().copied().unwrap_or(name);
+    let found = match qualified {
+        Some(window) => window.first(),
+        None => tokens.iter().find(|token| is_word(token, last)),
+    };
     match found {
         Some(token) => SqlError::invalid_identifier(
             name,

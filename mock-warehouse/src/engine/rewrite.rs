@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::{
 use super::{
     Bindings, SessionContext, SqlError,
     bindings::literal,
+    conversions::array_of,
     expressions::{arguments, bigint, call, cast, column, nested, null, text},
     functions_of_sql as sql_functions,
     names::{parts, quoted},
@@ -187,6 +188,7 @@ impl<'a> Rewriter<'a> {
                 shorthand,
             },
             Expr::Function(function) => sql_functions::rewritten(self, function)?,
+            Expr::Array(array) if !array.named => array_of(array.elem),
             Expr::Array(_) | Expr::Struct { .. } | Expr::Dictionary(_) | Expr::Map(_) => {
                 return Err(SqlError::unsupported("ARRAYS AND OBJECTS IN EXPRESSIONS"));
             }

@@ -121,11 +121,21 @@ impl Session {
 
     /// Runs one statement. Dropping the future cancels it; the transaction then stays as it was before.
     pub async fn execute(&mut self, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+        self.execute_batch(sql, std::slice::from_ref(bindings))
+            .await
+    }
+
+    /// Runs an INSERT for each set of bindings, as one statement. Other statements take one set only.
+    pub async fn execute_batch(
+        &mut self,
+        sql: &str,
+        bindings: &[Bindings],
+    ) -> Result<Grid, SqlError> {
         let work = Arc::clone(&self.work);
-        let (sql, bindings) = (sql.to_owned(), bindings.clone());
+        let (sql, bindings) = (sql.to_owned(), bindings.to_vec());
         let mut running = JoinSet::new();
         running.spawn_on(
-            async move { work.lock().await.run(&sql, &bindings).await },
+            async move { Box::pin(work.lock().await.run(&sql, &bindings)).await },
             PLANNERS.handle(),
         );
         match running.join_next().await {
@@ -178,15 +188,20 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    async fn run(&mut self, sql: &str, bindings: &Bindings) -> Result<Grid, SqlError> {
+    async fn run(&mut self, sql: &str, batch: &[Bindings]) -> Result<Grid, SqlError> {
         let kind = text::kind(sql);
+        let bindings = match batch {
+            _ if kind == StatementKind::Insert => &Bindings::new(),
+            [single] => single,
+            _ => return Err(SqlError::unsupported("ARRAY BINDS OUTSIDE OF INSERT")),
+        };
         let mut grid = match kind {
             StatementKind::Select => query::select(self, sql, bindings).await?,
-            StatementKind::Insert => dml::insert(self, sql, bindings).await?,
+            StatementKind::Insert => Box::pin(dml::insert(self, sql, batch)).await?,
             StatementKind::Update => dml::update(self, sql, bindings).await?,
             StatementKind::Delete => dml::delete(self, sql, bindings).await?,
             StatementKind::Truncate => dml::truncate(self, sql).await?,
-            StatementKind::Merge => merge::merge(self, sql, bindings).await?,
+            StatementKind::Merge => Box::pin(merge::merge(self, sql, bindings)).await?,
             StatementKind::Begin => {
                 self.transaction.get_or_insert_default();
                 encode::status("Statement executed successfully.")

@@ -1,16 +1,14 @@
-//! Snowflake's types: read from SQL text, kept as Arrow, described in a grid.
+//! Snowflake's types: read from SQL text, kept as Arrow.
 
 use std::{collections::HashMap, fmt};
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-use super::{GridColumn, SqlError};
+use super::{SqlError, functions::ZONED_WIDTH};
 
 /// Metadata of an Arrow field: the Snowflake type, where Arrow's says less.
 const TYPE_KEY: &str = "snowflake.type";
-/// Metadata of an Arrow field: database, schema and table of a table's column, separated by NUL.
-const TABLE_KEY: &str = "snowflake.table";
 
 /// Longest VARCHAR of a column that names no length.
 pub(crate) const COLUMN_LENGTH: u64 = 16_777_216;
@@ -21,18 +19,45 @@ const BINARY_LENGTH: u64 = 8_388_608;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum SqlType {
-    Number { precision: u8, scale: i8 },
+    Number {
+        precision: u8,
+        scale: i8,
+    },
     Float,
-    Varchar { length: u64 },
+    Varchar {
+        length: u64,
+    },
     Boolean,
     Date,
     Time,
-    TimestampNtz { scale: u8 },
-    TimestampLtz { scale: u8 },
-    Binary { length: u64 },
+    TimestampNtz {
+        scale: u8,
+    },
+    TimestampLtz {
+        scale: u8,
+    },
+    TimestampTz {
+        scale: u8,
+    },
+    Binary {
+        length: u64,
+    },
     Variant,
     Object,
     Array,
+    Geography,
+    Geometry,
+    Vector {
+        element: VectorElement,
+        dimension: u16,
+    },
+}
+
+/// What a VECTOR holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum VectorElement {
+    Float,
+    Int,
 }
 
 impl SqlType {
@@ -43,6 +68,9 @@ impl SqlType {
             Some((name, rest)) => (name.trim(), rest.trim_end_matches(')')),
             None => (text.as_str(), ""),
         };
+        if name == "VECTOR" {
+            return Self::vector(arguments).ok_or_else(|| unsupported(&text));
+        }
         let numbers: Vec<u64> = arguments
             .split(',')
             .filter(|part| !part.trim().is_empty())
@@ -80,12 +108,17 @@ impl SqlType {
                     scale: timestamp_scale.ok_or_else(|| unsupported(&text))?,
                 }
             }
+            "TIMESTAMP_TZ" | "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" => Self::TimestampTz {
+                scale: timestamp_scale.ok_or_else(|| unsupported(&text))?,
+            },
             "BINARY" | "VARBINARY" | "BYTES" => Self::Binary {
                 length: numbers.first().copied().unwrap_or(BINARY_LENGTH),
             },
             "VARIANT" => Self::Variant,
             "OBJECT" => Self::Object,
             "ARRAY" => Self::Array,
+            "GEOGRAPHY" => Self::Geography,
+            "GEOMETRY" => Self::Geometry,
             _ => return Err(unsupported(&text)),
         })
     }
@@ -100,6 +133,20 @@ impl SqlType {
             precision: u8::try_from(precision).expect("at most 38"),
             scale: i8::try_from(scale).expect("at most 37"),
         })
+    }
+
+    /// `FLOAT, 3`
+    fn vector(arguments: &str) -> Option<Self> {
+        let (element, dimension) = arguments.split_once(',')?;
+        let element = match element.trim() {
+            "FLOAT" => VectorElement::Float,
+            "INT" => VectorElement::Int,
+            _ => return None,
+        };
+        let dimension = dimension.trim().parse().ok()?;
+        (1..=4096)
+            .contains(&dimension)
+            .then_some(Self::Vector { element, dimension })
     }
 
     /// The type of a field that a query yields.
@@ -149,7 +196,12 @@ impl SqlType {
         match self {
             Self::Number { precision, scale } => DataType::Decimal128(precision, scale),
             Self::Float => DataType::Float64,
-            Self::Varchar { .. } | Self::Variant | Self::Object | Self::Array => DataType::Utf8,
+            Self::Varchar { .. }
+            | Self::Variant
+            | Self::Object
+            | Self::Array
+            | Self::Geography
+            | Self::Geometry => DataType::Utf8,
             Self::Boolean => DataType::Boolean,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Nanosecond),
@@ -157,7 +209,15 @@ impl SqlType {
             Self::TimestampLtz { scale } => {
                 DataType::Timestamp(time_unit(scale), Some("UTC".into()))
             }
+            Self::TimestampTz { .. } => DataType::FixedSizeBinary(ZONED_WIDTH),
             Self::Binary { .. } => DataType::Binary,
+            Self::Vector { element, dimension } => {
+                let element = match element {
+                    VectorElement::Float => DataType::Float32,
+                    VectorElement::Int => DataType::Int32,
+                };
+                DataType::new_fixed_size_list(element, i32::from(dimension), true)
+            }
         }
     }
 
@@ -167,70 +227,19 @@ impl SqlType {
             .with_metadata(HashMap::from([(TYPE_KEY.to_owned(), self.to_string())]))
     }
 
-    /// Whether values are JSON text.
+    /// VARIANT, OBJECT or ARRAY.
     pub(crate) fn is_semi_structured(self) -> bool {
         matches!(self, Self::Variant | Self::Object | Self::Array)
     }
 
-    /// How a grid describes a column of this type.
-    pub(crate) fn grid_column(self, name: &str, nullable: bool) -> GridColumn {
-        let mut column = GridColumn {
-            name: name.to_owned(),
-            database: String::new(),
-            schema: String::new(),
-            table: String::new(),
-            type_: String::new(),
-            precision: None,
-            scale: None,
-            length: None,
-            byte_length: None,
-            nullable,
-        };
-        let time = |column: &mut GridColumn, scale: i64| {
-            column.precision = Some(0);
-            column.scale = Some(scale);
-        };
-        column.type_ = match self {
-            Self::Number { precision, scale } => {
-                column.precision = Some(precision.into());
-                column.scale = Some(scale.into());
-                "fixed"
-            }
-            Self::Float => "real",
-            Self::Varchar { length } => {
-                let length = i64::try_from(length).unwrap_or(i64::MAX);
-                column.length = Some(length);
-                column.byte_length = Some(length.saturating_mul(4).min(TEXT_LENGTH as i64));
-                if length == COLUMN_LENGTH as i64 {
-                    column.byte_length = Some(4 * length);
-                }
-                "text"
-            }
-            Self::Boolean => "boolean",
-            Self::Date => "date",
-            Self::Time => {
-                time(&mut column, 9);
-                "time"
-            }
-            Self::TimestampNtz { scale } => {
-                time(&mut column, scale.into());
-                "timestamp_ntz"
-            }
-            Self::TimestampLtz { scale } => {
-                time(&mut column, scale.into());
-                "timestamp_ltz"
-            }
-            Self::Binary { length } => {
-                column.length = i64::try_from(length).ok();
-                column.byte_length = column.length;
-                "binary"
-            }
-            Self::Variant => "variant",
-            Self::Object => "object",
-            Self::Array => "array",
-        }
-        .to_owned();
-        column
+    /// GEOGRAPHY or GEOMETRY.
+    pub(crate) fn is_geospatial(self) -> bool {
+        matches!(self, Self::Geography | Self::Geometry)
+    }
+
+    /// Whether values are kept as JSON text.
+    pub(crate) fn is_json(self) -> bool {
+        self.is_semi_structured() || self.is_geospatial()
     }
 }
 
@@ -245,34 +254,22 @@ impl fmt::Display for SqlType {
             Self::Time => formatter.write_str("TIME(9)"),
             Self::TimestampNtz { scale } => write!(formatter, "TIMESTAMP_NTZ({scale})"),
             Self::TimestampLtz { scale } => write!(formatter, "TIMESTAMP_LTZ({scale})"),
+            Self::TimestampTz { scale } => write!(formatter, "TIMESTAMP_TZ({scale})"),
             Self::Binary { length } => write!(formatter, "BINARY({length})"),
             Self::Variant => formatter.write_str("VARIANT"),
             Self::Object => formatter.write_str("OBJECT"),
             Self::Array => formatter.write_str("ARRAY"),
+            Self::Geography => formatter.write_str("GEOGRAPHY"),
+            Self::Geometry => formatter.write_str("GEOMETRY"),
+            Self::Vector { element, dimension } => {
+                let element = match element {
+                    VectorElement::Float => "FLOAT",
+                    VectorElement::Int => "INT",
+                };
+                write!(formatter, "VECTOR({element}, {dimension})")
+            }
         }
     }
-}
-
-/// The field with the table it belongs to.
-pub(crate) fn with_table(field: Field, database: &str, schema: &str, table: &str) -> Field {
-    let mut metadata = field.metadata().clone();
-    metadata.insert(
-        TABLE_KEY.to_owned(),
-        format!("{database}\0{schema}\0{table}"),
-    );
-    field.with_metadata(metadata)
-}
-
-/// The grid's description of a field that a query yields, under the name that people see.
-pub(crate) fn described(field: &Field, name: &str) -> Result<GridColumn, SqlError> {
-    let mut column = SqlType::of(field)?.grid_column(name, field.is_nullable());
-    if let Some(table) = field.metadata().get(TABLE_KEY) {
-        let mut parts = table.split('\0').map(str::to_owned);
-        column.database = parts.next().unwrap_or_default();
-        column.schema = parts.next().unwrap_or_default();
-        column.table = parts.next().unwrap_or_default();
-    }
-    Ok(column)
 }
 
 fn time_unit(scale: u8) -> TimeUnit {
@@ -307,7 +304,10 @@ mod tests {
             "TIMESTAMP_NTZ(6)",
             "TIMESTAMP_LTZ(9)",
             "BINARY(4)",
+            "TIMESTAMP_TZ(3)",
             "VARIANT",
+            "GEOGRAPHY",
+            "VECTOR(FLOAT, 3)",
         ] {
             assert_eq!(SqlType::parse(text).unwrap().to_string(), text);
         }
@@ -316,7 +316,8 @@ mod tests {
             SqlType::parse("string").unwrap().to_string(),
             "VARCHAR(16777216)"
         );
-        assert!(SqlType::parse("GEOGRAPHY").is_err());
+        assert!(SqlType::parse("INTERVAL").is_err());
+        assert!(SqlType::parse("VECTOR(TEXT, 3)").is_err());
         assert!(SqlType::parse("NUMBER(39,0)").is_err());
     }
 }

@@ -81,6 +81,20 @@ pub(crate) fn place(
     }
 }
 
+/// A path in the stage that a user has to itself.
+pub(crate) fn of_user(user: &str, path: &str) -> Place {
+    Place {
+        key: Key::new(Kind::Stage, &["@", user]),
+        stage: Stage {
+            url: None,
+            server_side_encryption: false,
+            integration: None,
+            format: None,
+        },
+        path: path.trim_start_matches('/').to_owned(),
+    }
+}
+
 /// Bucket and prefix of a stage's files; the prefix is empty or ends in `/`.
 pub(crate) fn location(place: &Place) -> StageLocation {
     let address = match &place.stage.url {

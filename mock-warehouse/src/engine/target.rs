@@ -111,6 +111,14 @@ impl Target {
             .ok_or_else(|| SqlError::invalid_identifier(name, 1, 0))
     }
 
+    /// The places of the columns that an INSERT lists: all of them when it lists none.
+    pub(crate) fn listed(&self, names: &[String]) -> Result<Vec<usize>, SqlError> {
+        if names.is_empty() {
+            return Ok((0..self.table.columns.len()).collect());
+        }
+        names.iter().map(|name| self.index_of(name)).collect()
+    }
+
     /// The parts that go and come when these rows go and those come.
     pub(crate) fn change(
         &self,
@@ -118,10 +126,7 @@ impl Target {
         gone: &BTreeMap<u64, BTreeSet<u64>>,
         come: Option<RecordBatch>,
     ) -> Result<Change, SqlError> {
-        let mut change = Change {
-            table_id: self.table.id,
-            ..Change::default()
-        };
+        let mut change = self.unchanged();
         for (part_id, rows) in gone {
             let part = self
                 .table
@@ -142,6 +147,14 @@ impl Target {
             change.added.extend(self.part(work, rows));
         }
         Ok(change)
+    }
+
+    /// A change of this table that does nothing yet.
+    pub(crate) fn unchanged(&self) -> Change {
+        Change {
+            table_id: self.table.id,
+            ..Change::default()
+        }
     }
 
     fn stored(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch, SqlError> {

@@ -249,6 +249,8 @@ impl PartitionInfo {
 #[serde(rename_all = "camelCase")]
 struct ColumnBody<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ext_type_name: Option<&'a str>,
     database: &'a str,
     schema: &'a str,
     table: &'a str,
@@ -266,6 +268,7 @@ impl<'a> ColumnBody<'a> {
     fn of(column: &'a GridColumn) -> Self {
         Self {
             name: &column.name,
+            ext_type_name: column.extended_type.as_deref(),
             database: &column.database,
             schema: &column.schema,
             table: &column.table,

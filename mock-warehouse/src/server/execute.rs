@@ -1,16 +1,14 @@
 //! A submission in, its outcome out. Each has a session of its own, which is dropped, and so rolled back, at its end.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use serde_json::Value;
-
+use super::bindings::bindings;
 use super::result::ResultSet;
 use super::runs::{Outcome, Run, Runs};
 use super::submission::{StatementCount, Submission};
 use crate::engine::{
-    Binding, Bindings, Engine, Grid, GridColumn, Session, SessionContext, SqlError, StatementKind,
+    Bindings, Engine, Grid, GridColumn, Session, SessionContext, SqlError, StatementKind,
 };
 
 /// Runs a submission to its end, its time limit or its cancellation, whichever is first.
@@ -74,7 +72,7 @@ async fn statements(
         [text] => {
             refuse(refused_alone(text).or_else(|| refused_always(text)))?;
             let grid = session
-                .execute(text, &bindings(submission.bindings)?)
+                .execute_batch(text, &bindings(submission.bindings)?)
                 .await?;
             Ok(Outcome::Succeeded {
                 result: result_set(grid, run)?,
@@ -180,6 +178,7 @@ fn all_succeeded() -> Grid {
         schema: String::new(),
         table: String::new(),
         type_: "text".to_owned(),
+        extended_type: None,
         precision: None,
         scale: None,
         length: Some(TEXT_LENGTH),
@@ -194,30 +193,4 @@ fn all_succeeded() -> Grid {
         stats: None,
         kind: StatementKind::Other,
     }
-}
-
-/// `{"1": {"type": "FIXED", "value": "123"}}`; a value is text or null.
-fn bindings(body: BTreeMap<String, Value>) -> Result<Bindings, SqlError> {
-    body.into_iter()
-        .map(|(name, binding)| {
-            let kind = binding
-                .get("type")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_ascii_uppercase();
-            let value = match binding.get("value") {
-                None | Some(Value::Null) => None,
-                Some(Value::String(text)) => Some(text.clone()),
-                Some(Value::Array(_)) => {
-                    return Err(SqlError::new(
-                        "000002",
-                        "0A000",
-                        "Unsupported feature 'arrays of bind values'.",
-                    ));
-                }
-                Some(other) => Some(other.to_string()),
-            };
-            Ok((name, Binding { kind, value }))
-        })
-        .collect()
 }

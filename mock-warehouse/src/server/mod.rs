@@ -2,6 +2,7 @@
 
 mod answer;
 mod auth;
+mod bindings;
 mod execute;
 mod refusal;
 mod result;

@@ -57,7 +57,7 @@ impl Refusal {
                  credentials being used. Contact your local system administrator, or attempt to login with another \
                  role, e.g. PUBLIC.")}),
             Self::NotJson => {
-                json!({"servlet": "statements", "message": "Bad Request", "url": "/api/v2/statements",
+                json!({"servlet": "com.sun.jersey.spi.container.servlet.ServletContainer-0", "message": "Bad Request", "url": "/api/v2/statements",
                 "status": "400"})
             }
             Self::InvalidPayload => {

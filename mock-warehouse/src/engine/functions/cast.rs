@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, StringArray, new_null_array,
+        Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float64Array, StringArray,
+        new_null_array,
     },
     compute::cast,
     datatypes::{DataType, FieldRef, i256},
@@ -15,11 +16,15 @@ use datafusion::{
 };
 
 use super::{
-    Call, any_nullable, constant_text, function, json,
+    Call, any_nullable, constant_text, function,
+    geo::{Space, to_geo},
+    json,
     number::rescale,
     text::to_text,
-    times::{to_date, to_timestamp},
+    times::{to_date, to_time, to_timestamp},
     typed,
+    vector::to_vector,
+    zoned::to_zoned,
 };
 use crate::engine::{SqlError, sql_type::SqlType};
 
@@ -46,14 +51,34 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 
 fn cast_field(args: &ReturnFieldArgs<'_>, nullable: bool) -> Result<FieldRef> {
     let target = SqlType::parse(constant_text(args.scalar_arguments[1])?)?;
+    // Snowflake does not promise a value here, whatever it is made of.
+    let nullable = nullable || matches!(target, SqlType::Vector { .. });
     Ok(Arc::new(target.field("cast", nullable)))
 }
 
 fn convert(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
     let target = SqlType::parse(call.text(1)?)?;
     let array = &call.arrays[0];
-    let source_is_json =
-        SqlType::of(&call.arguments.arg_fields[0]).is_ok_and(SqlType::is_semi_structured);
+    let source = SqlType::of(&call.arguments.arg_fields[0]).ok();
+    let source_is_json = source.is_some_and(SqlType::is_semi_structured);
+    match (source, target) {
+        (Some(source), target) if source == target && source.is_json() => {
+            return Ok(Arc::clone(array));
+        }
+        (Some(source), target) if source.is_geospatial() && !is_text(target) => {
+            return Err(SqlError::unsupported(format!("CAST FROM {source} TO {target}")).into());
+        }
+        (Some(SqlType::Array), SqlType::Vector { element, dimension }) => {
+            return to_vector(array, element, dimension, lenient);
+        }
+        _ => {}
+    }
+    if let SqlType::Varchar { length } = target
+        && let Some(texts) = call.formats().written(array, call.zone)?
+    {
+        let texts: ArrayRef = Arc::new(texts);
+        return to_varchar(&texts, length, call.zone, lenient);
+    }
     if source_is_json && !target.is_semi_structured() {
         // A VARIANT's text, number or boolean is cast as what it holds.
         let plain: ArrayRef = Arc::new(json::scalars(array)?);
@@ -77,7 +102,13 @@ fn to_type(array: &ArrayRef, target: SqlType, zone: &str, lenient: bool) -> Resu
         SqlType::Date => to_date(array, zone, lenient),
         SqlType::TimestampNtz { scale } => to_timestamp(array, scale, false, zone, lenient),
         SqlType::TimestampLtz { scale } => to_timestamp(array, scale, true, zone, lenient),
-        SqlType::Time | SqlType::Binary { .. } => Ok(cast(array, &target.arrow())?),
+        SqlType::TimestampTz { scale } => to_zoned(array, scale, zone, lenient),
+        SqlType::Time => to_time(array, zone, lenient),
+        SqlType::Binary { length } => to_binary(array, length, lenient),
+        SqlType::Geography => to_geo(array, Space::Globe, lenient),
+        SqlType::Geometry => to_geo(array, Space::Plane, lenient),
+        SqlType::Vector { .. } if array.data_type() == &target.arrow() => Ok(Arc::clone(array)),
+        SqlType::Vector { .. } => Err(SqlError::unsupported(format!("CAST TO {target}")).into()),
         SqlType::Variant | SqlType::Object | SqlType::Array => Ok(Arc::clone(array)),
     }
 }
@@ -237,6 +268,61 @@ fn to_varchar(array: &ArrayRef, length: u64, zone: &str, lenient: bool) -> Resul
         });
     }
     Ok(Arc::new(StringArray::from(values)))
+}
+
+fn is_text(target: SqlType) -> bool {
+    matches!(target, SqlType::Varchar { .. })
+}
+
+/// Text is read as hexadecimal digits.
+fn to_binary(array: &ArrayRef, length: u64, lenient: bool) -> Result<ArrayRef> {
+    let mut values: Vec<Option<Vec<u8>>> = Vec::with_capacity(array.len());
+    match array.data_type() {
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            let binary = cast(array, &DataType::Binary)?;
+            values.extend(
+                typed::<BinaryArray>(&binary)?
+                    .iter()
+                    .map(|value| value.map(<[u8]>::to_vec)),
+            );
+        }
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => {
+            for text in &to_text(array, "UTC")? {
+                let parsed = text.map(|text| settle(from_hex(text), lenient));
+                values.push(parsed.transpose()?.flatten());
+            }
+        }
+        other => return Err(SqlError::unsupported(format!("CAST FROM {other} TO BINARY")).into()),
+    }
+    let too_long = |value: &Vec<u8>| value.len() as u64 > length;
+    if values.iter().flatten().any(too_long) {
+        return Err(SqlError::new(
+            "100145",
+            "22000",
+            format!("Binary value is longer than {length} bytes and would be truncated"),
+        )
+        .into());
+    }
+    Ok(Arc::new(
+        values.iter().map(Option::as_deref).collect::<BinaryArray>(),
+    ))
+}
+
+fn from_hex(text: &str) -> Result<Vec<u8>, SqlError> {
+    let refuse = || {
+        SqlError::new(
+            "100115",
+            "22000",
+            format!("The following string is not a legal hex-encoded value: '{text}'"),
+        )
+    };
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(refuse());
+    }
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| refuse()))
+        .collect()
 }
 
 fn to_boolean(array: &ArrayRef, lenient: bool) -> Result<ArrayRef> {

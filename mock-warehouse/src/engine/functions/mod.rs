@@ -19,14 +19,20 @@ use datafusion::{
 
 mod cast;
 mod dates;
+mod formats;
+mod geo;
 mod json;
 mod number;
 mod rounding;
 mod text;
 mod times;
+mod vector;
+mod zoned;
 
+pub(crate) use formats::Formats;
 pub(crate) use json::pretty;
 pub(crate) use text::{decimal, instant, nanoseconds, to_text};
+pub(crate) use zoned::{ZONED_WIDTH, zoned_values};
 
 /// A function: what it yields for which arguments, and how.
 #[derive(Debug, Clone)]
@@ -66,6 +72,11 @@ impl Call<'_> {
             ColumnarValue::Scalar(scalar) => constant_text(Some(scalar)),
             ColumnarValue::Array(_) => constant_text(None),
         }
+    }
+
+    /// The session's output formats.
+    fn formats(&self) -> Formats {
+        Formats::stored(&self.arguments.config_options.format)
     }
 }
 

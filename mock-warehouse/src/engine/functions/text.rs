@@ -3,15 +3,19 @@
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array,
-        Float64Array, StringArray, timezone::Tz,
+        Float64Array, StringArray, Time64NanosecondArray, timezone::Tz,
     },
     compute::cast,
     datatypes::{DataType, Int64Type, TimeUnit},
 };
-use chrono::{DateTime, NaiveDate, Offset, TimeZone};
+use chrono::{DateTime, NaiveDate, NaiveTime, Offset, TimeZone};
 use datafusion::common::{DataFusionError, Result};
 
-use super::typed;
+use super::{
+    typed,
+    vector::vector_text,
+    zoned::{ZONED_WIDTH, zoned_text},
+};
 
 /// One text per value; `zone` is the session's TIMEZONE.
 pub(crate) fn to_text(array: &ArrayRef, zone: &str) -> Result<StringArray> {
@@ -55,6 +59,12 @@ pub(crate) fn to_text(array: &ArrayRef, zone: &str) -> Result<StringArray> {
                 })
             })
             .collect(),
+        DataType::Time64(TimeUnit::Nanosecond) => typed::<Time64NanosecondArray>(array)?
+            .iter()
+            .map(|value| value.map(|value| time_of_day(value).format("%H:%M:%S").to_string()))
+            .collect(),
+        DataType::FixedSizeBinary(ZONED_WIDTH) => zoned_text(array)?.into_iter().collect(),
+        DataType::FixedSizeList(..) => vector_text(array)?.into_iter().collect(),
         kind if kind.is_integer() => typed::<StringArray>(&cast(array, &DataType::Utf8)?)?.clone(),
         other => {
             return Err(DataFusionError::NotImplemented(format!("{other} AS TEXT")));
@@ -86,6 +96,11 @@ pub(crate) fn float(value: f64) -> String {
 
 pub(crate) fn date(days: i32) -> NaiveDate {
     NaiveDate::from_num_days_from_ce_opt(days.saturating_add(719_163)).unwrap_or(NaiveDate::MAX)
+}
+
+/// The time that many nanoseconds after midnight.
+pub(crate) fn time_of_day(nanoseconds: i64) -> NaiveTime {
+    instant(nanoseconds.into()).time()
 }
 
 /// `2026-10-08 22:40:55.656`, and the offset when there is a zone.

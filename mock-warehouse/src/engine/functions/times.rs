@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, Date32Array, TimestampMicrosecondArray, TimestampNanosecondArray},
-    datatypes::DataType,
+    array::{
+        Array, ArrayRef, Date32Array, Time64NanosecondArray, TimestampMicrosecondArray,
+        TimestampNanosecondArray,
+    },
+    compute::cast,
+    datatypes::{DataType, TimeUnit},
 };
-use chrono::{Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike};
 use datafusion::common::{DataFusionError, Result};
 
 use super::{
     cast::settle,
     text::{instant, nanoseconds, parse_zone, to_text},
     typed,
+    zoned::{ZONED_WIDTH, from_zoned},
 };
 use crate::engine::SqlError;
 
@@ -21,6 +26,9 @@ const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 pub(super) fn to_date(array: &ArrayRef, zone: &str, lenient: bool) -> Result<ArrayRef> {
     match array.data_type() {
         DataType::Date32 => Ok(Arc::clone(array)),
+        DataType::FixedSizeBinary(ZONED_WIDTH) => {
+            to_date(&from_zoned(array, 9, false)?, "UTC", lenient)
+        }
         DataType::Timestamp(_, zoned) => {
             let zone = parse_zone(if zoned.is_some() { zone } else { "UTC" })?;
             let days: Date32Array = nanoseconds(array)?
@@ -65,7 +73,7 @@ fn parse_date(text: &str) -> Result<i32, SqlError> {
 }
 
 /// A time as written, and its offset from UTC in seconds if it has one.
-fn parse_timestamp(text: &str) -> Result<(NaiveDateTime, Option<i32>), SqlError> {
+pub(super) fn parse_timestamp(text: &str) -> Result<(NaiveDateTime, Option<i32>), SqlError> {
     let trimmed = text.trim();
     if let Ok(time) = chrono::DateTime::parse_from_rfc3339(trimmed) {
         return Ok((time.naive_local(), Some(time.offset().local_minus_utc())));
@@ -108,6 +116,56 @@ fn parse_timestamp(text: &str) -> Result<(NaiveDateTime, Option<i32>), SqlError>
         })
 }
 
+/// Nanoseconds since 1970, as if the time were UTC.
+pub(super) fn nanoseconds_of(time: NaiveDateTime) -> i128 {
+    i128::from(time.and_utc().timestamp()) * 1_000_000_000
+        + i128::from(time.and_utc().timestamp_subsec_nanos())
+}
+
+/// A cast to TIME: a time of day, or that of a timestamp's wall clock.
+pub(super) fn to_time(array: &ArrayRef, zone: &str, lenient: bool) -> Result<ArrayRef> {
+    let mut values = Vec::with_capacity(array.len());
+    match array.data_type() {
+        DataType::Time64(TimeUnit::Nanosecond) => return Ok(Arc::clone(array)),
+        DataType::Time64(_) | DataType::Time32(_) => {
+            return Ok(cast(array, &DataType::Time64(TimeUnit::Nanosecond))?);
+        }
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => {
+            for text in &to_text(array, zone)? {
+                let parsed = text.map(|text| settle(parse_time(text), lenient));
+                values.push(parsed.transpose()?.flatten());
+            }
+        }
+        DataType::Timestamp(..) | DataType::FixedSizeBinary(ZONED_WIDTH) => {
+            let wall = to_timestamp(array, 9, false, zone, lenient)?;
+            values.extend(nanoseconds(&wall)?.into_iter().map(|value| {
+                value.and_then(|value| i64::try_from(value.rem_euclid(NANOS_PER_DAY)).ok())
+            }));
+        }
+        other => return Err(SqlError::unsupported(format!("CAST FROM {other} TO TIME")).into()),
+    }
+    Ok(Arc::new(Time64NanosecondArray::from(values)))
+}
+
+/// Nanoseconds since midnight.
+fn parse_time(text: &str) -> Result<i64, SqlError> {
+    let trimmed = text.trim();
+    ["%H:%M:%S%.f", "%H:%M"]
+        .iter()
+        .find_map(|format| NaiveTime::parse_from_str(trimmed, format).ok())
+        .map(|time| {
+            i64::from(time.num_seconds_from_midnight()) * 1_000_000_000
+                + i64::from(time.nanosecond())
+        })
+        .ok_or_else(|| {
+            SqlError::new(
+                "100108",
+                "22007",
+                format!("Time '{text}' is not recognized"),
+            )
+        })
+}
+
 /// NTZ values are kept as if they were UTC; LTZ values are moments.
 pub(super) fn to_timestamp(
     array: &ArrayRef,
@@ -122,12 +180,9 @@ pub(super) fn to_timestamp(
             .earliest()
             .map_or(local, |time| time.naive_utc())
     };
-    let nanos = |time: NaiveDateTime| {
-        i128::from(time.and_utc().timestamp()) * 1_000_000_000
-            + i128::from(time.and_utc().timestamp_subsec_nanos())
-    };
     let mut values: Vec<Option<i128>> = Vec::with_capacity(array.len());
     match array.data_type() {
+        DataType::FixedSizeBinary(ZONED_WIDTH) => return from_zoned(array, scale, zoned),
         DataType::Timestamp(_, from) => {
             for value in nanoseconds(array)? {
                 values.push(value.map(|value| match (from.is_some(), zoned) {
@@ -136,7 +191,7 @@ pub(super) fn to_timestamp(
                         let offset = tz.offset_from_utc_datetime(&utc).fix().local_minus_utc();
                         value + i128::from(offset) * 1_000_000_000
                     }
-                    (false, true) => nanos(to_moment(instant(value).naive_utc())),
+                    (false, true) => nanoseconds_of(to_moment(instant(value).naive_utc())),
                     _ => value,
                 }));
             }
@@ -146,7 +201,7 @@ pub(super) fn to_timestamp(
                 let midnight = days.map(|days| i128::from(days) * NANOS_PER_DAY);
                 values.push(midnight.map(|value| {
                     if zoned {
-                        nanos(to_moment(instant(value).naive_utc()))
+                        nanoseconds_of(to_moment(instant(value).naive_utc()))
                     } else {
                         value
                     }
@@ -160,9 +215,11 @@ pub(super) fn to_timestamp(
                     .transpose()?
                     .flatten();
                 values.push(parsed.map(|(time, offset)| match (offset, zoned) {
-                    (Some(offset), true) => nanos(time) - i128::from(offset) * 1_000_000_000,
-                    (None, true) => nanos(to_moment(time)),
-                    (_, false) => nanos(time),
+                    (Some(offset), true) => {
+                        nanoseconds_of(time) - i128::from(offset) * 1_000_000_000
+                    }
+                    (None, true) => nanoseconds_of(to_moment(time)),
+                    (_, false) => nanoseconds_of(time),
                 }));
             }
         }

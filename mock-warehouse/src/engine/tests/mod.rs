@@ -6,6 +6,7 @@ mod dml;
 mod load;
 mod privileges;
 mod select;
+mod types;
 mod views;
 
 /// A warehouse with database D, schema S, and an administrator in it.

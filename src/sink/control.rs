@@ -330,7 +330,6 @@ fn control_row(row: &[Option<String>]) -> Option<ControlRow> {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::{dialect::SnowflakeDialect, parser::Parser};
 
     use super::*;
 

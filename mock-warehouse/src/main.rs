@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
@@ -34,6 +35,9 @@ struct Arguments {
     /// The user's role
     #[arg(long, value_name = "ROLE", required = true)]
     role: Vec<String>,
+    /// Seconds after which a driver has to renew its session token
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    session_validity: u64,
     /// Folder to keep tables and staged files in; without it they are gone at the end
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -153,6 +157,7 @@ fn config(arguments: &Arguments) -> Result<Config> {
         .data
         .clone()
         .map_or(Storage::Memory, Storage::Folder);
+    config.session_validity = Duration::from_secs(arguments.session_validity);
     config.bucket.clone_from(&arguments.bucket);
     config.s3_access_key.clone_from(&arguments.s3_access_key);
     config.s3_secret_key.clone_from(&arguments.s3_secret_key);

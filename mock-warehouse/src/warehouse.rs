@@ -54,6 +54,8 @@ pub struct Config {
     pub s3_secret_key: String,
     /// A statement that runs longer than this is answered with 202, e.g. 45 seconds as in the real service.
     pub synchronous_limit: Duration,
+    /// A driver has to renew its session token after this time, e.g. one hour as in the real service.
+    pub session_validity: Duration,
 }
 
 /// Why a warehouse cannot start.
@@ -90,6 +92,7 @@ impl Config {
             s3_access_key: "mock-access-key".to_owned(),
             s3_secret_key: "mock-secret-key".to_owned(),
             synchronous_limit: Duration::from_secs(45),
+            session_validity: Duration::from_secs(3600),
         }
     }
 
@@ -201,6 +204,7 @@ impl MockWarehouse {
             self.engine.clone(),
             &self.config.account_in_claims(),
             self.config.synchronous_limit,
+            self.config.session_validity,
             stop,
         )
     }

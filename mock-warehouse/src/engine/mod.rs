@@ -41,7 +41,9 @@ mod waits;
 
 pub use error::{OpenError, SqlError};
 pub use grid::{Grid, GridColumn, StatementKind, Stats};
-pub use session::{Binding, Bindings, Session, SessionContext, StageEncryption, StageLocation};
+pub use session::{
+    Binding, Bindings, Session, SessionContext, StageEncryption, StageLocation, StageUse,
+};
 pub use shared::{Engine, User};
 
 #[cfg(test)]

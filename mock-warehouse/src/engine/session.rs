@@ -79,6 +79,15 @@ pub struct StageLocation {
     pub encryption: StageEncryption,
 }
 
+/// What a stage is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageUse {
+    /// To read files.
+    Read,
+    /// To write files.
+    Write,
+}
+
 /// Who encrypts the files of an internal stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StageEncryption {
@@ -153,12 +162,17 @@ impl Session {
     }
 
     /// Where the named stage (`@stage`, `@db.schema.stage/path`: the path is ignored) keeps its files.
-    /// Asks for the privilege to write into it.
-    pub fn stage(&self, name: &str) -> Result<StageLocation, SqlError> {
+    /// Asks for the privilege that the use takes.
+    pub fn stage(&self, name: &str, wanted: StageUse) -> Result<StageLocation, SqlError> {
         let work = self.idle()?;
         let (catalog, access) = (work.view(), work.access());
         let place = stage::place(&catalog, &access, &work.context, name)?;
-        access.require(&catalog, &place.key, &[place.stage.privileges().1])?;
+        let (to_read, to_write) = place.stage.privileges();
+        let privilege = match wanted {
+            StageUse::Read => to_read,
+            StageUse::Write => to_write,
+        };
+        access.require(&catalog, &place.key, &[privilege])?;
         Ok(stage::location(&place))
     }
 

@@ -136,7 +136,7 @@ fn failure(status: StatusCode, run: &Run, error: &SqlError) -> Response {
     (status, Json(body)).into_response()
 }
 
-fn timed_out(seconds: u64) -> SqlError {
+pub(super) fn timed_out(seconds: u64) -> SqlError {
     SqlError {
         code: "000630".to_owned(),
         sql_state: "57014".to_owned(),
@@ -146,7 +146,7 @@ fn timed_out(seconds: u64) -> SqlError {
     }
 }
 
-fn cancelled() -> SqlError {
+pub(super) fn cancelled() -> SqlError {
     SqlError {
         code: "000604".to_owned(),
         sql_state: "57014".to_owned(),
@@ -247,7 +247,7 @@ impl PartitionInfo {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ColumnBody<'a> {
+pub(super) struct ColumnBody<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ext_type_name: Option<&'a str>,
@@ -265,7 +265,7 @@ struct ColumnBody<'a> {
 }
 
 impl<'a> ColumnBody<'a> {
-    fn of(column: &'a GridColumn) -> Self {
+    pub(super) fn of(column: &'a GridColumn) -> Self {
         Self {
             name: &column.name,
             ext_type_name: column.extended_type.as_deref(),

@@ -56,7 +56,13 @@ fn is_key_pair(headers: &HeaderMap) -> bool {
     }
 }
 
-fn verify(token: &str, account: &str, engine: &Engine, now: i64) -> Result<User, Refusal> {
+/// Finds the user who signed the token for `account`. `now` is in seconds since the epoch.
+pub(super) fn verify(
+    token: &str,
+    account: &str,
+    engine: &Engine,
+    now: i64,
+) -> Result<User, Refusal> {
     let claims: Claims = insecure_decode(token)
         .map_err(|_| Refusal::MalformedToken)?
         .claims;

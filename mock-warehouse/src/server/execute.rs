@@ -29,7 +29,7 @@ pub(super) async fn execute(
     }
 }
 
-async fn passed(limit: Option<Duration>) -> Duration {
+pub(super) async fn passed(limit: Option<Duration>) -> Duration {
     match limit {
         Some(limit) => {
             tokio::time::sleep(limit).await;
@@ -49,11 +49,7 @@ async fn statements(
     if let StatementCount::Exactly(wanted) = submission.count
         && wanted != texts.len()
     {
-        let actual = texts.len();
-        let message = format!(
-            "Actual statement count {actual} did not match the desired statement count {wanted}."
-        );
-        return Err(SqlError::new("000008", "0A000", message));
+        return Err(wrong_count(wanted, texts.len()));
     }
     let mut session = engine.session(SessionContext {
         user: run.user.clone(),
@@ -88,6 +84,13 @@ async fn statements(
             "Unsupported feature 'bindings with several statements'.",
         )),
     }
+}
+
+pub(super) fn wrong_count(wanted: usize, actual: usize) -> SqlError {
+    let message = format!(
+        "Actual statement count {actual} did not match the desired statement count {wanted}."
+    );
+    SqlError::new("000008", "0A000", message)
 }
 
 /// Runs the statements in order up to the first that fails. What was committed by then stays.
@@ -170,7 +173,7 @@ fn child_failed(request: &str, text: &str, error: &SqlError) -> SqlError {
 }
 
 /// The grid of a request of several statements that all succeeded.
-fn all_succeeded() -> Grid {
+pub(super) fn all_succeeded() -> Grid {
     const TEXT_LENGTH: i64 = 134_217_728;
     let column = GridColumn {
         name: "multiple statement execution".to_owned(),

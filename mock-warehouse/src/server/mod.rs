@@ -1,8 +1,10 @@
-//! HTTP in, SQL and stage files out: the SQL API under `/api/v2`, an S3 endpoint for the stage under everything else.
+//! HTTP in, SQL and stage files out: the SQL API under `/api/v2`, the protocol of Snowflake's drivers, an S3 endpoint
+//! for the stage under everything else.
 
 mod answer;
 mod auth;
 mod bindings;
+mod driver;
 mod execute;
 mod refusal;
 mod result;
@@ -24,8 +26,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::Engine;
+use driver::Drivers;
 use runs::Runs;
 pub(crate) use stage::StageAccess;
+use stage::TemporaryKeys;
 
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +40,9 @@ pub(crate) struct Server {
     /// A statement that runs longer than this answers 202.
     synchronous_limit: Duration,
     runs: Runs,
+    drivers: Drivers,
+    /// For drivers that move files.
+    stage_keys: TemporaryKeys,
     /// Counts the statements that still run.
     statements: TaskTracker,
 }
@@ -45,6 +52,7 @@ impl Server {
         engine: Engine,
         account: &str,
         synchronous_limit: Duration,
+        session_validity: Duration,
         stop: &CancellationToken,
     ) -> Self {
         let runs = Runs::new(stop);
@@ -53,15 +61,18 @@ impl Server {
             account: account.into(),
             synchronous_limit,
             runs,
+            drivers: Drivers::new(session_validity, stop),
+            stage_keys: TemporaryKeys::default(),
             statements: TaskTracker::new(),
         }
     }
 
     /// All endpoints.
     pub(crate) fn router(&self, access: &StageAccess) -> Router {
-        let stage = stage::service(self.engine.stage_files(), access);
+        let stage = stage::service(self.engine.stage_files(), access, &self.stage_keys);
         Router::new()
             .merge(statements::routes())
+            .merge(driver::routes())
             .route("/api/{*unknown}", any(async || StatusCode::NOT_FOUND))
             .route("/health", get(async || StatusCode::OK))
             .fallback(async move |request: Request| stage::answer(stage.clone(), request).await)
@@ -72,6 +83,7 @@ impl Server {
     /// Cancels the statements that still run, and waits until each has rolled back.
     pub(crate) async fn wind_down(&self) {
         self.runs.cancel_all();
+        self.drivers.cancel_all();
         self.statements.close();
         self.statements.wait().await;
     }

@@ -41,7 +41,8 @@ impl Refusal {
         }
     }
 
-    fn body(self) -> Value {
+    /// Code and message, and what else the SQL API says.
+    pub(super) fn body(self) -> Value {
         match self {
             Self::NoToken => {
                 json!({"code": "390146", "message": "Authorization token is missing."})

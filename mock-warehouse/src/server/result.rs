@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::engine::{Grid, GridColumn, Stats};
+use crate::engine::{Grid, GridColumn, StatementKind, Stats};
 
 /// A result larger than this comes in several partitions.
 const FIRST_PARTITION_BYTES: usize = 100_000;
@@ -27,6 +27,7 @@ pub(super) struct ResultSet {
     pub(super) columns: Vec<GridColumn>,
     pub(super) stats: Option<Stats>,
     pub(super) partitions: Vec<Partition>,
+    pub(super) kind: StatementKind,
 }
 
 /// A run of rows.
@@ -75,6 +76,7 @@ impl ResultSet {
             columns: grid.columns,
             stats: grid.stats,
             partitions,
+            kind: grid.kind,
         })
     }
 

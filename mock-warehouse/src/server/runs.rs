@@ -166,6 +166,16 @@ impl Runs {
             .map(Arc::clone)
     }
 
+    /// The run with this handle, whoever sent it.
+    pub(super) fn of_anybody(&self, handle: &str) -> Option<Arc<Run>> {
+        self.book().by_handle.get(handle).map(Arc::clone)
+    }
+
+    /// The run that `user` sent under this request id last.
+    pub(super) fn of_request(&self, user: &str, request_id: &str) -> Option<Arc<Run>> {
+        self.book().sent_before(user, request_id)
+    }
+
     /// Cancels what still runs.
     pub(super) fn cancel_all(&self) {
         self.stop.cancel();

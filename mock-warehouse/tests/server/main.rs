@@ -7,6 +7,8 @@
 
 mod authentication;
 mod cancellation;
+mod connectors;
+mod driver;
 mod partitions;
 mod program;
 mod recordings;

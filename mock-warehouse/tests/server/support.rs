@@ -14,7 +14,7 @@ use mock_warehouse::engine::{Bindings, Session};
 use mock_warehouse::{Config, MockWarehouse, PublicKey};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::EncodeRsaPrivateKey;
-use rsa::pkcs8::{EncodePublicKey, LineEnding};
+use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::rand_core::OsRng;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -34,6 +34,8 @@ pub(crate) static OTHER_KEY: LazyLock<KeyPair> = LazyLock::new(KeyPair::generate
 pub(crate) struct KeyPair {
     signing: EncodingKey,
     /// PEM file.
+    pub(crate) private_pem: String,
+    /// PEM file.
     pub(crate) public_pem: String,
     /// `SHA256:...`
     pub(crate) fingerprint: String,
@@ -46,6 +48,7 @@ impl KeyPair {
         let der = public.to_public_key_der().unwrap();
         Self {
             signing: EncodingKey::from_rsa_der(private.to_pkcs1_der().unwrap().as_bytes()),
+            private_pem: private.to_pkcs8_pem(LineEnding::LF).unwrap().to_string(),
             public_pem: public.to_public_key_pem(LineEnding::LF).unwrap(),
             fingerprint: format!(
                 "SHA256:{}",

@@ -13,7 +13,7 @@ use object_store::{ObjectStoreExt, path::Path};
 use parquet::arrow::ArrowWriter;
 
 use super::{Engine, Session, SessionContext, User, another, fail, lines, rows, run, warehouse};
-use crate::engine::StageEncryption;
+use crate::engine::{StageEncryption, StageUse};
 
 const OBJECTS: &str = "
     CREATE STORAGE INTEGRATION SLUICEBOX_STAGE TYPE = EXTERNAL_STAGE STORAGE_PROVIDER = 'S3' ENABLED = TRUE
@@ -322,7 +322,9 @@ async fn staged_files_are_found_by_prefix() {
         .await
         .is_empty()
     );
-    let place = session.stage("@d.s.kafka_streaming_stage/x").unwrap();
+    let place = session
+        .stage("@d.s.kafka_streaming_stage/x", StageUse::Write)
+        .unwrap();
     assert_eq!(
         (place.bucket.as_str(), place.prefix.as_str()),
         ("bucket", "prefix/")
@@ -368,7 +370,7 @@ async fn a_stage_and_its_format_need_usage() {
         run(&mut admin, grant).await;
     }
     assert_eq!(rows(&mut loader, sql).await, ["2"]);
-    let inside = loader.stage("@INSIDE").unwrap();
+    let inside = loader.stage("@INSIDE", StageUse::Write).unwrap();
     assert_eq!(
         (
             inside.bucket.as_str(),
@@ -378,10 +380,13 @@ async fn a_stage_and_its_format_need_usage() {
         ("internal", "D/S/INSIDE/", StageEncryption::SnowflakeSse)
     );
     assert_eq!(
-        admin.stage("PLAIN").unwrap().encryption,
+        admin.stage("PLAIN", StageUse::Write).unwrap().encryption,
         StageEncryption::SnowflakeFull
     );
-    assert_eq!(loader.stage("PLAIN").unwrap_err().code, "002003");
+    assert_eq!(
+        loader.stage("PLAIN", StageUse::Write).unwrap_err().code,
+        "002003"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
-//! S3 requests in, files of the stages out: signed with the configured keys, in path style (`/<bucket>/<key>`).
+//! S3 requests in, files of the stages out: signed with the configured or a temporary key, in path style
+//! (`/<bucket>/<key>`).
 
+mod keys;
 mod listing;
 mod objects;
 mod uploads;
@@ -11,9 +13,10 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use object_store::ObjectStore;
-use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 
+use keys::Keys;
+pub(super) use keys::{Scope, TemporaryKey, TemporaryKeys};
 use objects::StageFiles;
 
 /// Who may use the S3 endpoint, and which buckets are there.
@@ -25,12 +28,19 @@ pub(crate) struct StageAccess {
 }
 
 /// The endpoint over `files`, whose keys are `<bucket>/<key>`.
-pub(super) fn service(files: Arc<dyn ObjectStore>, access: &StageAccess) -> S3Service {
+pub(super) fn service(
+    files: Arc<dyn ObjectStore>,
+    access: &StageAccess,
+    temporary: &TemporaryKeys,
+) -> S3Service {
     let mut builder = S3ServiceBuilder::new(StageFiles::new(files, access.buckets.clone()));
-    builder.set_auth(SimpleAuth::from_single(
-        &access.access_key,
-        access.secret_key.as_str(),
-    ));
+    let keys = Keys {
+        access_key: access.access_key.clone(),
+        secret_key: access.secret_key.clone(),
+        temporary: temporary.clone(),
+    };
+    builder.set_auth(keys.clone());
+    builder.set_access(keys);
     builder.build()
 }
 

@@ -335,6 +335,7 @@ impl Worker<'_> {
                 self.restoring.extend(&partitions);
                 work.assigned(&given)?;
                 if !partitions.is_empty() {
+                    self.worked_since = None;
                     self.stage(Stage::Starting);
                 }
             }

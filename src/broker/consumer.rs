@@ -284,7 +284,8 @@ impl GroupConsumer {
     ///
     /// A member that was put out of its group has neither name nor generation any more, and the broker takes the positions of
     /// such a one unseen (Kafka 4.1, librdkafka 2.12). librdkafka marks the assignment as lost in the same step in which it
-    /// forgets them, so that mark is looked at after they were taken.
+    /// forgets them, so that mark is looked at after they were taken. (It does not while an assignment waits for its answer; a
+    /// generation without a name is refused by the broker.)
     pub(super) fn group(&self) -> Result<ConsumerGroupMetadata, BrokerError> {
         let lost = |code| BrokerError::Lost {
             call: "group metadata",

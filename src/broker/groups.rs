@@ -7,6 +7,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::assignment::identity_of;
 use super::client::{CALL_TIMEOUT, Kafka};
 use super::error::BrokerError;
+use super::identity::Identity;
 use super::position::Partition;
 use super::range::consumer;
 
@@ -53,20 +54,24 @@ impl Group {
         self.open()?.of(partitions)
     }
 
-    /// How many partitions the topic of these had when a position in them was committed; None when nothing says so.
+    /// The topic of these as it was when a position in them was committed; None when no position says so.
     ///
     /// # Errors
     /// Those of [`Positions::of`].
-    pub(crate) fn partitions_then(
+    pub(crate) fn topic_then(
         &self,
         partitions: &[Partition],
-    ) -> Result<Option<usize>, BrokerError> {
-        let found = self.open()?.ask(partitions)?;
-        let then = |metadata: &str| Some(identity_of(metadata)?.partitions);
-        Ok(found
-            .elements()
-            .iter()
-            .find_map(|element| then(element.metadata())))
+    ) -> Result<Option<Identity>, BrokerError> {
+        let positions = self.open()?;
+        let found = positions.ask(partitions)?;
+        let mut then = None;
+        for element in found.elements() {
+            element
+                .error()
+                .map_err(|error| positions.unavailable(error))?;
+            then = then.or_else(|| identity_of(element.metadata()));
+        }
+        Ok(then)
     }
 
     /// Writes positions, each with the same metadata. The broker refuses them while the group has members.

@@ -223,23 +223,18 @@ impl Planner<'_> {
         let mut plan = Plan::default();
         let beginning = self.positions(Job::Gold, &To::Earliest)?;
         plan.steps.extend(beginning.mark());
-        let mut next = Vec::new();
+        let mut gold = Vec::new();
         for table in &self.pipeline.gold {
-            let ends = self.ends(&table.name)?;
-            plan.steps.push(Step::Delete {
-                before: ends.clone(),
-            });
-            next.extend(ends);
+            gold.push(self.ends(&table.name)?);
         }
-        plan.steps.extend(self.snapshots()?);
         let clean = &self.config.topics.clean;
         let targets = self.targets.iter();
-        for target in targets.filter(|target| target.topic() != clean) {
-            self.empty(target, truncation, &mut plan);
-        }
+        let targets: Vec<_> = targets.filter(|target| target.topic() != clean).collect();
         // A sink that was behind would miss what is deleted; its rows come again.
-        plan.steps
-            .extend(self.next_offsets(next, &mut plan.warnings));
+        self.refill(&targets, gold.concat(), truncation, &mut plan);
+        let deletions = gold.into_iter().map(|before| Step::Delete { before });
+        plan.steps.extend(deletions);
+        plan.steps.extend(self.snapshots()?);
         plan.steps.push(beginning);
         if To::Earliest
             .of(&self.logs, clean)?
@@ -258,14 +253,18 @@ impl Planner<'_> {
     fn refuse_moved_keys(&self) -> anyhow::Result<()> {
         let clean = &self.config.topics.clean;
         let gold = Group::new(&self.kafka, &group(self.config, Job::Gold));
-        let partitions = self.logs.partitions(clean)?;
-        let now = partitions.len();
-        match gold.partitions_then(&partitions)? {
-            Some(then) if then != now => bail!(
+        let now = self.admin.identity(clean)?;
+        let Some(then) = gold.topic_then(&self.logs.partitions(clean)?)? else {
+            return Ok(());
+        };
+        let is_the_same = (&then.cluster, &then.topic) == (&now.cluster, &now.topic);
+        let (then, now) = (then.partitions, now.partitions);
+        if is_the_same && then != now && self.holds_records(clean)? {
+            bail!(
                 "{clean} had {then} partitions and has {now}: a key's earlier and later events may be in different ones\nhint: `sluicebox reset all --truncate-tables` makes {clean} anew; give the gold topics {now} partitions too"
-            ),
-            _ => Ok(()),
+            );
         }
+        Ok(())
     }
 
     fn sink(&self, topic: Option<&str>, to: &To) -> anyhow::Result<Plan> {
@@ -283,13 +282,11 @@ impl Planner<'_> {
                 known.join(", ")
             );
         }
-        let mut next = Vec::new();
+        let (mut next, mut giving_way) = (Vec::new(), Vec::new());
         for target in targets {
             next.extend(to.of(&self.logs, target.topic())?);
             match target.kind() {
-                Kind::Upsert { .. } => plan.steps.push(Step::Versions {
-                    table: target.name().to_owned(),
-                }),
+                Kind::Upsert { .. } => giving_way.push(target.name().to_owned()),
                 Kind::Append if *to != To::Latest => plan.warnings.push(format!(
                     "rows that {} has already are appended once more, unless it is empty",
                     target.name()
@@ -300,6 +297,7 @@ impl Planner<'_> {
         plan.steps.push(Step::NextOffsets {
             control: tables::CONTROL.to_owned(),
             next,
+            giving_way,
         });
         Ok(plan)
     }
@@ -311,25 +309,17 @@ impl Planner<'_> {
         plan.steps.extend(raw.mark());
         let mut gold_positions = self.positions(Job::Gold, &To::Earliest)?;
         plan.steps.extend(gold_positions.mark());
-        let mut next = Vec::new();
         let clean = self.ends(&topics.clean)?;
-        for ends in [Ok(clean.clone()), self.ends(&topics.rejected)] {
-            plan.steps.push(Step::Delete { before: ends? });
-        }
-        next.extend(clean.clone());
+        let mut loaded = vec![clean.clone()];
         for table in &self.pipeline.gold {
-            let ends = self.ends(&table.name)?;
-            plan.steps.push(Step::Delete {
-                before: ends.clone(),
-            });
-            next.extend(ends);
+            loaded.push(self.ends(&table.name)?);
         }
+        let targets: Vec<_> = self.targets.iter().collect();
+        self.refill(&targets, loaded.concat(), truncation, &mut plan);
+        loaded.push(self.ends(&topics.rejected)?);
+        let deletions = loaded.into_iter().map(|before| Step::Delete { before });
+        plan.steps.extend(deletions);
         plan.steps.extend(self.snapshots()?);
-        for target in &self.targets {
-            self.empty(target, truncation, &mut plan);
-        }
-        plan.steps
-            .extend(self.next_offsets(next, &mut plan.warnings));
         if let Step::Positions { positions, .. } = &mut gold_positions {
             *positions = clean;
         }
@@ -398,40 +388,47 @@ impl Planner<'_> {
         Ok((!folders.is_empty()).then_some(Step::Snapshots { folders }))
     }
 
-    /// A pipeline without a warehouse has no sink that could stand anywhere.
-    fn next_offsets(
+    /// Lets the sink go on behind what its topics hold now, and tables be filled anew: emptied, or with rows that give way. First
+    /// the fences rise, so that a load that is still under way does not come in between. A pipeline without a warehouse has no
+    /// sink that could stand anywhere.
+    fn refill(
         &self,
+        targets: &[&TargetTable],
         next: Vec<(Partition, i64)>,
-        warnings: &mut Vec<String>,
-    ) -> Option<Step> {
+        truncation: &Truncation,
+        plan: &mut Plan,
+    ) {
+        let mut giving_way = Vec::new();
+        let mut truncations = Vec::new();
+        for target in targets {
+            let table = target.name().to_owned();
+            if truncation.truncate_tables {
+                let role = truncation.role.clone();
+                truncations.push(Step::Truncate { table, role });
+                continue;
+            }
+            plan.warnings.push(match target.kind() {
+                Kind::Append => format!(
+                    "without --truncate-tables {table} keeps its rows and gets all of them once more"
+                ),
+                Kind::Upsert { .. } => format!(
+                    "without --truncate-tables {table} keeps the rows of keys that do not come again"
+                ),
+            });
+            if matches!(target.kind(), Kind::Upsert { .. }) {
+                giving_way.push(table);
+            }
+        }
         if self.config.warehouse.account.is_empty() {
-            warnings.push("no warehouse.account is set, so no control table is changed".to_owned());
-            return None;
+            plan.warnings
+                .push("no warehouse.account is set, so no control table is changed".to_owned());
+        } else {
+            plan.steps.push(Step::NextOffsets {
+                control: tables::CONTROL.to_owned(),
+                next,
+                giving_way,
+            });
         }
-        let control = tables::CONTROL.to_owned();
-        Some(Step::NextOffsets { control, next })
-    }
-
-    /// Deletes the rows of a table that is filled anew, or says what becomes of them.
-    fn empty(&self, target: &TargetTable, truncation: &Truncation, plan: &mut Plan) {
-        let table = target.name().to_owned();
-        if truncation.truncate_tables {
-            let role = truncation.role.clone();
-            plan.steps.push(Step::Truncate { table, role });
-            return;
-        }
-        plan.warnings.push(match target.kind() {
-            Kind::Append => format!(
-                "without --truncate-tables {table} keeps its rows and gets all of them once more"
-            ),
-            Kind::Upsert { .. } => format!(
-                "without --truncate-tables {table} keeps the rows of keys that do not come again"
-            ),
-        });
-        let has_warehouse = !self.config.warehouse.account.is_empty();
-        if has_warehouse && matches!(target.kind(), Kind::Upsert { .. }) {
-            // The offsets of a topic that was made again begin below the versions of the rows.
-            plan.steps.push(Step::Versions { table });
-        }
+        plan.steps.extend(truncations);
     }
 }

@@ -37,9 +37,10 @@ pub(super) enum Step {
     NextOffsets {
         control: String,
         next: Vec<(Partition, i64)>,
+        /// Upserted tables whose rows give way to whatever their topics say next: in the same transaction, so that a load
+        /// that is still under way is done before, or comes too late.
+        giving_way: Vec<String>,
     },
-    /// The rows of an upserted table give way to whatever the topic says next.
-    Versions { table: String },
     /// All rows of a table are deleted.
     Truncate { table: String, role: Option<String> },
 }
@@ -67,15 +68,23 @@ impl fmt::Display for Step {
                     folders.join(", ")
                 )
             }
-            Self::NextOffsets { control, next } => write!(
-                f,
-                "{control}: the sink goes on from {}, and takes topic and table as they are now",
-                list(next)
-            ),
-            Self::Versions { table } => {
+            Self::NextOffsets {
+                control,
+                next,
+                giving_way,
+            } => {
                 write!(
                     f,
-                    "table {table}: each row gives way to whatever its topic says next"
+                    "{control}: the sink goes on from {}, and takes topic and table as they are now",
+                    list(next)
+                )?;
+                if giving_way.is_empty() {
+                    return Ok(());
+                }
+                write!(
+                    f,
+                    "; each row of {} gives way to whatever its topic says next",
+                    giving_way.join(", ")
                 )
             }
             Self::Truncate { table, .. } => write!(f, "table {table}: delete all rows"),
@@ -101,10 +110,7 @@ pub(super) struct Tools<'a> {
 impl Step {
     /// Whether it needs the warehouse.
     pub(super) fn is_for_the_warehouse(&self) -> bool {
-        matches!(
-            self,
-            Self::NextOffsets { .. } | Self::Versions { .. } | Self::Truncate { .. }
-        )
+        matches!(self, Self::NextOffsets { .. } | Self::Truncate { .. })
     }
 
     /// The step that comes before a change of positions and lasts longer than one: nobody may go on from them meanwhile.
@@ -150,14 +156,11 @@ impl Step {
                 }
                 Ok(())
             }
-            Self::NextOffsets { control, next } => {
-                let merge = next_offsets(control, next);
-                tools.statements(&["BEGIN".to_owned(), merge, "COMMIT".to_owned()], None)
-            }
-            Self::Versions { table } => {
-                let update = format!("UPDATE {} SET {VERSION_COLUMN} = -1", quoted(table));
-                tools.statements(&[update], None)
-            }
+            Self::NextOffsets {
+                control,
+                next,
+                giving_way,
+            } => tools.statements(&standing(control, next, giving_way), None),
             Self::Truncate { table, role } => {
                 let truncate = format!("TRUNCATE TABLE {}", quoted(table));
                 tools.statements(&[truncate], role.as_deref())
@@ -175,6 +178,20 @@ impl Tools<'_> {
         runtime.block_on(client.execute_all(statements, RequestId::new()))?;
         Ok(())
     }
+}
+
+/// One transaction that changes where the sink stands. The control table comes first, as in a load.
+fn standing(control: &str, next: &[(Partition, i64)], giving_way: &[String]) -> Vec<String> {
+    let mut statements = vec!["BEGIN".to_owned(), next_offsets(control, next)];
+    for table in giving_way {
+        // The offsets of a topic that was made again begin below the versions of the rows.
+        statements.push(format!(
+            "UPDATE {} SET {VERSION_COLUMN} = -1",
+            quoted(table)
+        ));
+    }
+    statements.push("COMMIT".to_owned());
+    statements
 }
 
 /// The fence rises too: a sink that still lives somewhere has lost its partitions. Without `source` and `target` the next sink takes
@@ -204,7 +221,9 @@ mod tests {
             topic: "clean_events".to_owned(),
             number,
         };
-        let merge = next_offsets("SLUICEBOX_CONTROL", &[(at(0), 12), (at(1), 40)]);
-        assert_eq!(merge + ";\n", include_str!("next_offsets.golden.sql"));
+        let next = [(at(0), 12), (at(1), 40)];
+        let tables = ["CUSTOMER_DAILY_METRICS".to_owned()];
+        let statements = standing("SLUICEBOX_CONTROL", &next, &tables).join(";\n") + ";\n";
+        assert_eq!(statements, include_str!("next_offsets.golden.sql"));
     }
 }

@@ -199,7 +199,7 @@ impl Book {
         }
         let idlest = self.by_master_token.values();
         if let Some(id) = idlest
-            .max_by_key(|session| session.idle_for())
+            .min_by_key(|session| (*locked(&session.last_used), session.id))
             .map(|session| session.id)
         {
             self.remove(|session| session.id == id);

@@ -6,13 +6,13 @@
 //! it, it waits for the broker for as long as it takes.
 
 mod ends;
+mod patience;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use metrics::{counter, gauge};
-use rand::Rng;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -22,19 +22,10 @@ use crate::broker::{
 };
 use crate::status::{Job, Stage, Status};
 use ends::Ends;
+pub(crate) use patience::{LONG_SESSION, Patience, pause};
 
 /// Longest time that restores have between two polls.
 const RESTORE_SLICE: Duration = Duration::from_millis(100);
-
-/// First and longest wait before joining anew.
-pub(crate) const WAITS: (Duration, Duration) =
-    (Duration::from_millis(100), Duration::from_secs(10));
-
-/// Sessions in a row that end in a way that nobody knows, with nothing done in them, before the job gives up.
-pub(crate) const MOST_FRUITLESS: u32 = 10;
-
-/// A session that worked for so long, restores not counted, was none that failed at once, whatever ended it.
-const LONG_SESSION: Duration = Duration::from_secs(60);
 
 /// Between two questions whether the broker is back.
 const BETWEEN_PROBES: Duration = Duration::from_secs(1);
@@ -133,8 +124,7 @@ pub(crate) fn run(
         tracing::info_span!("worker", job = seat.job.name(), thread = seat.thread).entered();
     worker.stage(Stage::Starting);
     let mut had_session = false;
-    let mut fruitless = 0;
-    let mut wait = WAITS.0;
+    let mut patience = Patience::new();
     while !stop.is_cancelled() {
         let opened = worker.open(work);
         let ended = match opened {
@@ -150,26 +140,14 @@ pub(crate) fn run(
         let Err(error) = ended else { break };
         let worked = worker.worked_since.take();
         let long = worked.is_some_and(|since| since.elapsed() >= LONG_SESSION);
-        if std::mem::take(&mut worker.fruitful) || long {
-            (fruitless, wait) = (0, WAITS.0);
-        }
-        let Some(remedy) = remedy_of(&error).filter(|_| had_session) else {
+        let fruitful = std::mem::take(&mut worker.fruitful) || long;
+        let remedy = remedy_of(&error).filter(|_| had_session);
+        let Some(wait) = remedy.and_then(|remedy| patience.after(remedy, fruitful)) else {
             return Err(error);
         };
-        match remedy {
-            Remedy::GiveUp => return Err(error),
-            Remedy::Rejoin => {}
-            Remedy::SameCall | Remedy::Again => {
-                fruitless += 1;
-                if fruitless > MOST_FRUITLESS {
-                    return Err(error);
-                }
-            }
-        }
         counter!("sluicebox_rejoins_total", "job" => seat.job.name()).increment(1);
         worker.say_lost(&error);
-        worker.pause(rand::rng().random_range(wait / 2..=wait));
-        wait = (wait * 2).min(WAITS.1);
+        pause(wait, stop);
     }
     worker.stage(Stage::Stopped);
     Ok(())
@@ -420,14 +398,6 @@ impl Worker<'_> {
         // Until it is over, the reason is worth more than what is done about it.
         if delayed || self.lost.is_none() {
             self.status.stage_of(self.seat.job, self.seat.thread, stage);
-        }
-    }
-
-    /// Waits, but not longer than until the stop.
-    fn pause(&self, wait: Duration) {
-        let deadline = Instant::now() + wait;
-        while Instant::now() < deadline && !self.stop.is_cancelled() {
-            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

@@ -7,7 +7,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::warn;
 
 use super::client::CALL_TIMEOUT;
-use super::consumer::{COMMITTED_TIMEOUT, GroupConsumer};
+use super::consumer::GroupConsumer;
 use super::error::BrokerError;
 use super::identity::Identity;
 use super::position::{NextOffset, Partition};
@@ -183,15 +183,8 @@ impl GroupConsumer {
         let mut starts = TopicPartitionList::new();
         let mut assignments = Vec::new();
         if !partitions.is_empty() {
-            let committed = self
-                .consumer
-                .committed_offsets(self.named(partitions), COMMITTED_TIMEOUT)
-                .map_err(|error| self.unavailable("committed positions", error))?;
+            let committed = self.committed(partitions)?;
             for element in committed.elements() {
-                // A partition's own error comes without an error of the call, and without a position.
-                element
-                    .error()
-                    .map_err(|error| self.unavailable("committed positions", error))?;
                 let number = element.partition();
                 let at = self.partition(number);
                 let (start, position, committed) = match element.offset() {

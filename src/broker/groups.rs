@@ -1,6 +1,8 @@
 //! Consumer groups from the outside: their members and their positions.
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -62,16 +64,11 @@ impl Group {
         &self,
         partitions: &[Partition],
     ) -> Result<Option<Identity>, BrokerError> {
-        let positions = self.open()?;
-        let found = positions.ask(partitions)?;
-        let mut then = None;
-        for element in found.elements() {
-            element
-                .error()
-                .map_err(|error| positions.unavailable(error))?;
-            then = then.or_else(|| identity_of(element.metadata()));
-        }
-        Ok(then)
+        let found = self.open()?.ask(partitions)?;
+        let found = found.elements();
+        Ok(found
+            .iter()
+            .find_map(|element| identity_of(element.metadata())))
     }
 
     /// Writes positions, each with the same metadata. The broker refuses them while the group has members.
@@ -130,10 +127,6 @@ impl Positions {
         let mut positions = Vec::with_capacity(partitions.len());
         for at in partitions {
             let element = found.find_partition(&at.topic, at.number);
-            if let Some(element) = &element {
-                // A partition's own error comes without an error of the call, and without a position.
-                element.error().map_err(|error| self.unavailable(error))?;
-            }
             positions.push(element.and_then(|element| match element.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
@@ -147,12 +140,21 @@ impl Positions {
         for at in partitions {
             list.add_partition(&at.topic, at.number);
         }
-        self.consumer
-            .committed_offsets(list, CALL_TIMEOUT)
-            .map_err(|error| self.unavailable(error))
+        committed(&self.consumer, list, CALL_TIMEOUT)
+            .map_err(|error| self.kafka.unavailable("a request for positions", error))
     }
+}
 
-    fn unavailable(&self, error: KafkaError) -> BrokerError {
-        self.kafka.unavailable("a request for positions", error)
+/// What the consumer's group has committed in these partitions. A partition's own error comes without an error of the call, and
+/// without a position; here it is one of the call.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: TopicPartitionList,
+    timeout: Duration,
+) -> Result<TopicPartitionList, KafkaError> {
+    let found = consumer.committed_offsets(partitions, timeout)?;
+    for element in found.elements() {
+        element.error()?;
     }
+    Ok(found)
 }

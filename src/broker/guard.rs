@@ -12,6 +12,7 @@ use super::assignment::compare;
 use super::client::{CALL_TIMEOUT, Kafka};
 use super::consumer::{COMMITTED_TIMEOUT, GroupConsumer};
 use super::error::BrokerError;
+use super::groups::committed;
 use super::position::Partition;
 
 /// Longest search for a committed record.
@@ -32,15 +33,9 @@ impl GroupConsumer {
         // Before the positions: what another member writes meanwhile comes with its positions.
         let written = self.first_written(&admin)?;
         let numbers: Vec<i32> = (0..i32::try_from(now.partitions).unwrap_or(i32::MAX)).collect();
-        let committed = self
-            .consumer
-            .committed_offsets(self.named(&numbers), COMMITTED_TIMEOUT)
-            .map_err(|error| self.unavailable("committed positions", error))?;
+        let committed = self.committed(&numbers)?;
         let mut positions = 0;
         for element in committed.elements() {
-            element
-                .error()
-                .map_err(|error| self.unavailable("committed positions", error))?;
             if let Offset::Offset(_) = element.offset() {
                 positions += 1;
                 compare(
@@ -141,6 +136,12 @@ impl GroupConsumer {
             list.add_partition(&self.topic, *partition);
         }
         list
+    }
+
+    /// What the group has committed in these partitions.
+    pub(super) fn committed(&self, partitions: &[i32]) -> Result<TopicPartitionList, BrokerError> {
+        committed(&self.consumer, self.named(partitions), COMMITTED_TIMEOUT)
+            .map_err(|error| self.unavailable("committed positions", error))
     }
 
     pub(super) fn partition(&self, number: i32) -> Partition {

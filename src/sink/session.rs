@@ -5,18 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rand::Rng;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Sink;
 use super::run::{Parts, Progress, RunError, run};
-use crate::broker::{Admin, BrokerError, GroupMember, Kafka, PartitionReader, Remedy};
-use crate::worker::{MOST_FRUITLESS, WAITS, close};
-
-/// A session that lasted so long was good for something.
-const FRUITFUL_AFTER: Duration = Duration::from_secs(60);
+use crate::broker::{Admin, BrokerError, GroupMember, Kafka, PartitionReader};
+use crate::worker::{LONG_SESSION, Patience, close, pause};
 
 /// Who reads.
 #[derive(Clone, Copy)]
@@ -59,8 +55,7 @@ pub fn run_sessions(
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
     let mut had_session = false;
-    let mut fruitless = 0;
-    let mut wait = WAITS.0;
+    let mut patience = Patience::new();
     let mut lost = None;
     while !stop.is_cancelled() {
         let began = Instant::now();
@@ -86,21 +81,14 @@ pub fn run_sessions(
             Err(error) => Err(error.into()),
         };
         let Err(error) = ended else { break };
-        if fruitful || began.elapsed() > FRUITFUL_AFTER {
-            (fruitless, wait) = (0, WAITS.0);
-        }
         let RunError::Broker(broker) = &error else {
             return Err(error);
         };
-        match broker.remedy() {
-            _ if !had_session => return Err(error),
-            Remedy::GiveUp => return Err(error),
-            Remedy::Rejoin => {}
-            Remedy::SameCall | Remedy::Again => fruitless += 1,
-        }
-        if fruitless > MOST_FRUITLESS {
+        let fruitful = fruitful || began.elapsed() > LONG_SESSION;
+        let remedy = Some(broker.remedy()).filter(|_| had_session);
+        let Some(wait) = remedy.and_then(|remedy| patience.after(remedy, fruitful)) else {
             return Err(error);
-        }
+        };
         counter!("sluicebox_rejoins_total", "job" => "sink").increment(1);
         if lost.is_none() {
             let (error, hint) = (described(broker), broker.hint());
@@ -110,8 +98,7 @@ pub fn run_sessions(
         } else {
             debug!(error = described(broker), "still not back");
         }
-        pause(rand::rng().random_range(wait / 2..=wait), stop);
-        wait = (wait * 2).min(WAITS.1);
+        pause(wait, stop);
     }
     Ok(())
 }
@@ -138,14 +125,6 @@ fn described(error: &BrokerError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
-    }
-}
-
-/// Waits, but not longer than until the stop.
-fn pause(wait: Duration, stop: &CancellationToken) {
-    let deadline = Instant::now() + wait;
-    while Instant::now() < deadline && !stop.is_cancelled() {
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

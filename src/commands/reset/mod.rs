@@ -235,16 +235,12 @@ impl Planner<'_> {
         let deletions = gold.into_iter().map(|before| Step::Delete { before });
         plan.steps.extend(deletions);
         plan.steps.extend(self.snapshots()?);
-        plan.steps.push(beginning);
-        if To::Earliest
-            .of(&self.logs, clean)?
-            .iter()
-            .any(|(_, low)| *low > 0)
-        {
+        if beginning.is_late() {
             plan.warnings.push(format!(
                 "{clean} has lost its beginning: gold rows will count only what it still holds"
             ));
         }
+        plan.steps.push(beginning);
         Ok(plan)
     }
 
@@ -323,17 +319,13 @@ impl Planner<'_> {
         if let Step::Positions { positions, .. } = &mut gold_positions {
             *positions = clean;
         }
-        plan.steps.extend([gold_positions, raw]);
-        if To::Earliest
-            .of(&self.logs, &topics.raw)?
-            .iter()
-            .any(|(_, low)| *low > 0)
-        {
+        if raw.is_late() {
             plan.warnings.push(format!(
                 "{} has lost its beginning: what is made anew is of what it still holds only",
                 topics.raw
             ));
         }
+        plan.steps.extend([gold_positions, raw]);
         Ok(plan)
     }
 

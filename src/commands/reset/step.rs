@@ -126,6 +126,14 @@ impl Step {
         }
     }
 
+    /// Whether it is positions of which some lie behind offset 0: being the earliest, they tell that a topic lost its beginning.
+    pub(super) fn is_late(&self) -> bool {
+        match self {
+            Self::Positions { positions, .. } => positions.iter().any(|(_, offset)| *offset > 0),
+            _ => false,
+        }
+    }
+
     /// Does it.
     pub(super) fn apply(&self, tools: &Tools<'_>) -> anyhow::Result<()> {
         self.change(tools).with_context(|| self.to_string())

@@ -72,8 +72,11 @@ fn parse_date(text: &str) -> Result<i32, SqlError> {
         })
 }
 
+/// A time on a wall, and its offset from UTC in seconds if it has one.
+pub(super) type WallTime = (NaiveDateTime, Option<i32>);
+
 /// A time as written, and its offset from UTC in seconds if it has one.
-pub(super) fn parse_timestamp(text: &str) -> Result<(NaiveDateTime, Option<i32>), SqlError> {
+pub(super) fn parse_timestamp(text: &str) -> Result<WallTime, SqlError> {
     let trimmed = text.trim();
     if let Ok(time) = chrono::DateTime::parse_from_rfc3339(trimmed) {
         return Ok((time.naive_local(), Some(time.offset().local_minus_utc())));
@@ -209,11 +212,7 @@ pub(super) fn to_timestamp(
             }
         }
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => {
-            for text in &to_text(array, zone)? {
-                let parsed = text
-                    .map(|text| settle(parse_timestamp(text), lenient))
-                    .transpose()?
-                    .flatten();
+            for parsed in parsed_timestamps(array, zone, lenient)? {
                 values.push(parsed.map(|(time, offset)| match (offset, zoned) {
                     (Some(offset), true) => {
                         nanoseconds_of(time) - i128::from(offset) * 1_000_000_000
@@ -228,6 +227,20 @@ pub(super) fn to_timestamp(
         }
     }
     timestamps(values, scale, zoned)
+}
+
+/// Texts as times.
+pub(super) fn parsed_timestamps(
+    array: &ArrayRef,
+    zone: &str,
+    lenient: bool,
+) -> Result<Vec<Option<WallTime>>> {
+    let texts = to_text(array, zone)?;
+    let parsed = texts.iter().map(|text| match text {
+        Some(text) => settle(parse_timestamp(text), lenient),
+        None => Ok(None),
+    });
+    parsed.collect()
 }
 
 /// The array for nanoseconds since 1970, cut to the scale.

@@ -10,9 +10,8 @@ use chrono::{NaiveDateTime, Offset, TimeZone};
 use datafusion::common::Result;
 
 use super::{
-    cast::settle,
-    text::{instant, nanoseconds, parse_zone, to_text},
-    times::{nanoseconds_of, parse_timestamp, timestamps, to_timestamp},
+    text::{instant, nanoseconds, parse_zone},
+    times::{nanoseconds_of, parsed_timestamps, timestamps, to_timestamp},
     typed,
 };
 
@@ -86,13 +85,8 @@ pub(super) fn to_zoned(array: &ArrayRef, scale: u8, zone: &str, lenient: bool) -
     match array.data_type() {
         DataType::FixedSizeBinary(_) => return Ok(Arc::clone(array)),
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => {
-            for text in &to_text(array, zone)? {
-                let parsed = text
-                    .map(|text| settle(parse_timestamp(text), lenient))
-                    .transpose()?
-                    .flatten();
-                offsets.push(parsed.and_then(|(_, offset)| offset));
-            }
+            let parsed = parsed_timestamps(array, zone, lenient)?.into_iter();
+            offsets.extend(parsed.map(|parsed| parsed.and_then(|(_, offset)| offset)));
         }
         _ => offsets.resize(array.len(), None),
     }

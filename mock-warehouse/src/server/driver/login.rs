@@ -1,11 +1,13 @@
 //! A signed token in, a session out; then its renewal, heartbeat and end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde::Deserialize;
@@ -154,11 +156,8 @@ pub(super) async fn renew(State(server): State<Server>, headers: HeaderMap) -> R
 }
 
 /// `POST /session/heartbeat`
-pub(super) async fn heartbeat(State(server): State<Server>, headers: HeaderMap) -> Response {
-    match current(&server, &headers) {
-        Ok(_) => answer::success(&Value::Null),
-        Err(fault) => answer::token_fault(fault),
-    }
+pub(super) async fn heartbeat(_: Caller) -> Response {
+    answer::success(&Value::Null)
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,11 +181,17 @@ pub(super) async fn close(
     }
 }
 
-/// The session whose token the request carries.
-pub(super) fn current(
-    server: &Server,
-    headers: &HeaderMap,
-) -> Result<std::sync::Arc<DriverSession>, TokenFault> {
-    let token = body::token(headers).ok_or(TokenFault::SessionOver)?;
-    server.drivers.sessions.find(token)
+/// The session whose token the request carries; without one the request is answered with why not.
+pub(super) struct Caller(pub(super) Arc<DriverSession>);
+
+impl FromRequestParts<Server> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Response> {
+        let token = body::token(&parts.headers).ok_or(TokenFault::SessionOver);
+        token
+            .and_then(|token| server.drivers.sessions.find(token))
+            .map(Self)
+            .map_err(answer::token_fault)
+    }
 }

@@ -10,8 +10,9 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::body::{self, Query, RequestQuery};
+use super::login::{self, Caller};
 use super::sessions::DriverSession;
-use super::{answer, login, results, transfer};
+use super::{answer, results, transfer};
 use crate::engine::{Bindings, Grid, Session, SqlError, StatementKind};
 use crate::server::Server;
 use crate::server::bindings::bindings;
@@ -23,13 +24,10 @@ use crate::server::runs::{Admission, Ending, Mode, Outcome, Run, Ticket};
 pub(super) async fn submit(
     State(server): State<Server>,
     UrlQuery(url): UrlQuery<RequestQuery>,
+    Caller(session): Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let session = match login::current(&server, &headers) {
-        Ok(session) => session,
-        Err(fault) => return answer::token_fault(fault),
-    };
     let Some(query) = body::read::<Query>(&headers, &body) else {
         return login::refused(&Refusal::InvalidPayload.body());
     };

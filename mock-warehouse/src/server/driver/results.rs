@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Surroundings};
 use super::body::{self, Abort};
-use super::login;
+use super::login::{self, Caller};
 use super::sessions::DriverSession;
 use crate::engine::{SqlError, StatementKind};
 use crate::server::Server;
@@ -26,12 +26,10 @@ const ABORT_WAIT: Duration = Duration::from_secs(5);
 pub(super) async fn read(
     State(server): State<Server>,
     Path(handle): Path<String>,
+    Caller(session): Caller,
     headers: HeaderMap,
 ) -> Response {
-    match login::current(&server, &headers) {
-        Ok(session) => of_handle(&server, &session, &headers, &handle).await,
-        Err(fault) => answer::token_fault(fault),
-    }
+    of_handle(&server, &session, &headers, &handle).await
 }
 
 /// The answer about a statement of this user.
@@ -116,12 +114,8 @@ pub(super) async fn chunk(
 pub(super) async fn status(
     State(server): State<Server>,
     Path(handle): Path<String>,
-    headers: HeaderMap,
+    Caller(session): Caller,
 ) -> Response {
-    let session = match login::current(&server, &headers) {
-        Ok(session) => session,
-        Err(fault) => return answer::token_fault(fault),
-    };
     let found = server.drivers.runs.find(&session.user, &handle);
     let entry = found.map(|run| status_of(&run, &session));
     answer::success(&json!({"queries": entry.into_iter().collect::<Vec<_>>()}))
@@ -150,27 +144,19 @@ fn status_of(run: &Run, session: &DriverSession) -> Value {
 pub(super) async fn abort(
     State(server): State<Server>,
     Path(handle): Path<String>,
-    headers: HeaderMap,
+    Caller(session): Caller,
 ) -> Response {
-    match login::current(&server, &headers) {
-        Ok(session) => {
-            let run = server.drivers.runs.find(&session.user, &handle);
-            aborted(run, &handle).await
-        }
-        Err(fault) => answer::token_fault(fault),
-    }
+    let run = server.drivers.runs.find(&session.user, &handle);
+    aborted(run, &handle).await
 }
 
 /// `POST /queries/v1/abort-request`: names the statement by the id of its request.
 pub(super) async fn abort_request(
     State(server): State<Server>,
+    Caller(session): Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let session = match login::current(&server, &headers) {
-        Ok(session) => session,
-        Err(fault) => return answer::token_fault(fault),
-    };
     let Some(Abort { request_id }) = body::read(&headers, &body) else {
         return login::refused(&Refusal::InvalidPayload.body());
     };

@@ -1,5 +1,6 @@
 //! Tokens that the warehouse refuses, and secrets that nobody gets to see.
 
+use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -12,6 +13,9 @@ use sluicebox::keys::KeyPair;
 use crate::support::deployment::{ADMINISTRATOR, Deployment};
 use crate::support::kafka::{Kafka, Message};
 use crate::support::pipeline::Pipeline;
+
+/// Longest wait for anything.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// What `sluicebox config` says that a setting is.
 fn setting(deployment: &Deployment, key: &str) -> String {
@@ -119,7 +123,11 @@ fn marked_events() -> Vec<Message> {
 
 #[test]
 fn no_key_token_or_payload_is_ever_printed() {
-    let deployment = Deployment::new("secrets", &Pipeline::customer_metrics());
+    let pipeline = Pipeline {
+        external_stage: true,
+        ..Pipeline::customer_metrics()
+    };
+    let deployment = Deployment::new("secrets", &pipeline);
     let folder = tempfile::tempdir().unwrap();
     let encrypted = folder.path().join("encrypted.p8");
     let stranger = KeyPair::generate(2048).unwrap();
@@ -181,4 +189,49 @@ fn no_key_token_or_payload_is_ever_printed() {
         .flat_map(|key| [&key[..64], &key[640..704]])
         .collect();
     assert!(lines.iter().all(|part| !printed.contains(part)));
+}
+
+#[test]
+fn a_key_is_exchanged_while_the_service_runs() {
+    let deployment = Deployment::new("rotation", &Pipeline::customer_metrics());
+    deployment.setup();
+    let generate = || deployment.done(&["generate", "--count", "20", "--quiet"]);
+    let mut service = deployment.start(&["run"]);
+    service.wait_ready();
+    let file = deployment.path().join("rsa_key.p8");
+    let old = deployment.path().join("old.p8");
+    fs::copy(&file, &old).unwrap();
+    fs::remove_file(&file).unwrap();
+    let new = KeyPair::generate(2048).unwrap();
+    new.write_new(&file, None).unwrap();
+    // A sink that has nothing to load asks for nothing, and meets no refusal.
+    service.wait_for("the refusal", LIMIT, |service| {
+        generate();
+        service.log().contains("the new key is refused")
+    });
+    let old = format!("warehouse.private_key_file={}", old.display());
+    let role = format!("warehouse.role={ADMINISTRATOR}");
+    let with_old_key = |sql: &str| deployment.done(&["--set", &old, "--set", &role, "query", sql]);
+    let loaded = || with_old_key("SELECT COUNT(*) FROM KAFKA_EVENTS_SILVER");
+    let before = loaded();
+    service.wait_for("rows by the old key", LIMIT, |_| {
+        generate();
+        loaded() != before
+    });
+    let public = new.public_key_base64();
+    with_old_key(&format!(
+        "ALTER USER KAFKA_SERVICE SET RSA_PUBLIC_KEY_2 = '{public}'"
+    ));
+    service.wait_for("the new key", LIMIT, |service| {
+        generate();
+        service.log().contains("the warehouse takes the new key")
+    });
+    with_old_key("ALTER USER KAFKA_SERVICE UNSET RSA_PUBLIC_KEY");
+    let count = || deployment.number("SELECT COUNT(*) FROM KAFKA_EVENTS_SILVER");
+    let before = count();
+    service.wait_for("rows by the new key", LIMIT, |_| {
+        generate();
+        count() > before
+    });
+    assert!(service.terminate().success(), "{}", service.log());
 }

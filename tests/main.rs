@@ -15,6 +15,7 @@ mod hostile_events;
 mod keys;
 mod late;
 mod members;
+mod network;
 mod own_pipeline;
 mod positions;
 mod reconcile;

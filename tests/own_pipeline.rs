@@ -81,6 +81,7 @@ fn sensors() -> Pipeline {
         event_id: "sample",
         clean_table: "READINGS",
         gold,
+        external_stage: true,
         ..pipeline
     }
 }

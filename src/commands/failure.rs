@@ -6,6 +6,7 @@ use crate::broker::BrokerError;
 use crate::keys::KeyError;
 use crate::sink::run::RunError;
 use crate::warehouse::setup::SetupError;
+use crate::warehouse::stage::StageError;
 use crate::{generate, warehouse};
 
 /// Data on stdout.
@@ -57,6 +58,9 @@ pub fn hints(error: &anyhow::Error) -> Vec<String> {
             return error.hint();
         }
         if let Some(error) = cause.downcast_ref::<warehouse::Error>() {
+            return error.hint();
+        }
+        if let Some(error) = cause.downcast_ref::<StageError>() {
             return error.hint();
         }
         cause.downcast_ref::<KeyError>()?.hint()

@@ -5,11 +5,11 @@ use anyhow::{Context, bail};
 use crate::broker::TopicSpec;
 use crate::config::Config;
 use crate::sink::load::Objects;
-use crate::sink::stage::Stage;
 use crate::sink::table::{Kind, TargetTable, VERSION_COLUMN, warehouse_name};
 use crate::sink::{Limits, Sink, control::ControlTable};
 use crate::sql::{Pipeline, SqlType};
 use crate::warehouse::setup::{TableContract, check_declared, declared_tables};
+use crate::warehouse::stage::Stage;
 use crate::warehouse::{self, Client};
 
 /// The control table of the loads; the pipeline's scripts declare it.
@@ -135,9 +135,7 @@ pub(super) fn sink(config: &Config, tables: Vec<TargetTable>) -> anyhow::Result<
     config.require_warehouse()?;
     let warehouse = warehouse::Config::from(&config.warehouse);
     let client = Client::new(&warehouse, &warehouse.read_key()?)?;
-    let stage = Stage::open(&warehouse.stage_url, &warehouse.stage_properties)
-        .map_err(|error| anyhow::anyhow!("{error}\nhint: {}", error.hint()))
-        .context("opening the stage")?;
+    let stage = Stage::open(&client, &warehouse).context("opening the stage")?;
     let objects = Objects {
         control: ControlTable::new(CONTROL),
         stage: warehouse.stage.to_uppercase(),

@@ -222,18 +222,12 @@ pub(super) fn ranges(config: &Config) -> Result<(), ConfigError> {
     )
 }
 
-/// Refuses a configuration without account or stage.
+/// Refuses a configuration without account.
 pub(super) fn warehouse(config: &Config) -> Result<(), ConfigError> {
-    let check = Check(&config.settings);
-    check.must_be_set(
+    Check(&config.settings).must_be_set(
         "warehouse.account",
         config.warehouse.account.is_empty(),
         "the account, <organisation>-<account>",
-    )?;
-    check.must_be_set(
-        "warehouse.stage_url",
-        config.warehouse.stage_url.is_empty(),
-        "where the stage keeps its files",
     )
 }
 
@@ -310,13 +304,16 @@ fn objects(warehouse: &WarehouseSection, check: Check<'_>) -> Result<(), ConfigE
     let user = !warehouse.user.is_empty() && warehouse.user.chars().all(login);
     check.that("warehouse.user", user, "the login name of the service user")?;
     timeouts(warehouse, check)?;
-    let http = ["http://", "https://"]
-        .iter()
-        .any(|scheme| warehouse.url.starts_with(scheme));
+    let is_web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
     check.that(
         "warehouse.url",
-        warehouse.url.is_empty() || http,
+        warehouse.url.is_empty() || is_web(&warehouse.url),
         "empty, or an address that begins with https:// or http://",
+    )?;
+    check.that(
+        "warehouse.proxy",
+        warehouse.proxy.is_empty() || (is_web(&warehouse.proxy) && !warehouse.proxy.contains('@')),
+        "empty, or http://host:port without a password; one that takes a password goes into HTTPS_PROXY of the environment",
     )?;
     let stage = &warehouse.stage_url;
     let scheme = ["s3://", "gcs://", "azure://", "file:///"]
@@ -327,7 +324,7 @@ fn objects(warehouse: &WarehouseSection, check: Check<'_>) -> Result<(), ConfigE
     check.that(
         "warehouse.stage_url",
         stage.is_empty() || (scheme && plain && stage.ends_with('/')),
-        "s3://bucket/prefix/, gcs://, azure:// or file:///folder/, with a slash at its end",
+        "s3://bucket/prefix/, gcs://, azure:// or file:///folder/, with a slash at its end; or empty for an internal stage",
     )
 }
 

@@ -44,6 +44,8 @@ impl From<&WarehouseSection> for warehouse::Config {
                 .private_key_passphrase
                 .clone()
                 .unwrap_or_else(|| SecretString::from("")),
+            proxy: section.proxy.clone(),
+            ca_file: section.ca_file.clone(),
             stage: section.stage.clone(),
             stage_url: section.stage_url.clone(),
             storage_integration: section.storage_integration.clone(),

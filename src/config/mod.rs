@@ -105,10 +105,10 @@ impl Config {
         describe::describe(&self.settings)
     }
 
-    /// Refuses a configuration that names no warehouse account or no stage, for the commands that need them.
+    /// Refuses a configuration that names no warehouse account, for the commands that need one.
     ///
     /// # Errors
-    /// `warehouse.account` or `warehouse.stage_url` is empty.
+    /// `warehouse.account` is empty.
     pub fn require_warehouse(&self) -> Result<(), ConfigError> {
         check::warehouse(self)
     }
@@ -118,13 +118,14 @@ impl Config {
         let beside_file = |settings: &[Setting], key: &str| {
             settings.iter().any(|s| s.key == key && s.beside_file)
         };
-        let paths: [(&str, &mut PathBuf); 4] = [
+        let paths: [(&str, &mut PathBuf); 5] = [
             ("pipeline.folder", &mut self.pipeline.folder),
             ("state.folder", &mut self.state.folder),
             (
                 "warehouse.private_key_file",
                 &mut self.warehouse.private_key_file,
             ),
+            ("warehouse.ca_file", &mut self.warehouse.ca_file),
             (
                 "warehouse.private_key_passphrase_file",
                 &mut self.warehouse.private_key_passphrase_file,

@@ -17,11 +17,6 @@ impl Properties {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Sets a value in the program itself, secret or not.
-    pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.0.insert(name.to_owned(), value.to_owned());
-    }
-
     /// All names and values, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0

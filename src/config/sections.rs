@@ -195,11 +195,16 @@ pub struct WarehouseSection {
     /// Passphrase of the key; from the environment only. Wins over the file.
     #[serde(with = "secret")]
     pub private_key_passphrase: Option<SecretString>,
-    /// Name of the external stage.
+    /// Proxy for the warehouse and its stage, `http://host:port`; empty means `HTTPS_PROXY` of the environment.
+    pub proxy: String,
+    /// PEM file with certificates to trust besides the usual ones; empty means none.
+    pub ca_file: PathBuf,
+    /// Name of the stage.
     pub stage: String,
-    /// Where the stage keeps its files: `s3://bucket/prefix/`, `gcs://`, `azure://` or `file:///folder/`. Needed by loads.
+    /// Where an external stage keeps its files: `s3://bucket/prefix/`, `gcs://`, `azure://` or `file:///folder/`; empty means that
+    /// the stage is internal.
     pub stage_url: String,
-    /// Storage integration that ties the stage to its bucket.
+    /// Storage integration that ties an external stage to its bucket.
     pub storage_integration: String,
     /// Options of the object store, e.g. `aws_region`, `aws_endpoint`, `aws_access_key_id`.
     pub stage_properties: Properties,
@@ -228,6 +233,8 @@ impl Default for WarehouseSection {
             private_key_file: PathBuf::from("secrets/rsa_key.p8"),
             private_key_passphrase_file: PathBuf::new(),
             private_key_passphrase: None,
+            proxy: String::new(),
+            ca_file: PathBuf::new(),
             stage: "KAFKA_STREAMING_STAGE".to_owned(),
             stage_url: String::new(),
             storage_integration: "SLUICEBOX_STAGE".to_owned(),

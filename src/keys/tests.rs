@@ -16,6 +16,9 @@ use super::{
     *,
 };
 
+/// A second key for all tests.
+pub(crate) static OTHER: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate(2048).unwrap());
+
 /// One key for all tests: making one takes seconds in a debug build.
 pub(crate) static PAIR: LazyLock<KeyPair> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();

@@ -4,9 +4,8 @@ use super::buffer::BufferError;
 use super::control::BoundError;
 use super::load::UnexpectedAnswer;
 use super::position::StartError;
-use super::stage::StageError;
 use crate::broker::{BrokerError, Partition};
-use crate::warehouse;
+use crate::warehouse::{self, stage::StageError};
 
 /// Why rows are not in the warehouse.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +120,7 @@ impl SinkError {
             Self::Start(error) => Some(error.hint()),
             Self::Buffer(error) => Some(error.hint().to_owned()),
             Self::Broker(error) => Some(error.hint()),
-            Self::Stage(error) => Some(error.hint().to_owned()),
+            Self::Stage(error) => error.hint(),
             Self::NotOnStage { stage, .. } => Some(format!(
                 "warehouse.stage_url must be the URL of the stage: compare it with DESC STAGE {stage}; if it is, find out who removes files from it"
             )),

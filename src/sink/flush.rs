@@ -12,11 +12,11 @@ use super::load::{Load, Objects, Outcome, StagedFile, Step, TableLoad};
 use super::loader::{Claim, Claimed, Loaded, Loader, Pending};
 use super::look::Found;
 use super::position::Fence;
-use super::stage::Stage;
 use super::table::TargetTable;
 use crate::broker::{NextOffset, Partition};
 use crate::crash;
 use crate::warehouse::Client;
+use crate::warehouse::stage::Stage;
 
 /// When rows that wait are loaded: as soon as one of these is reached.
 #[derive(Clone, Copy, Debug)]

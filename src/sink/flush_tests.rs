@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -233,18 +233,10 @@ impl Scene {
             rows: 3,
             bytes: 1000,
         };
-        let stage = Stage::open(
-            &format!("file://{}", folder.path().display()),
-            &BTreeMap::new(),
-        )
-        .unwrap();
-        let mut sink = Sink::new(
-            &script.client_with(&config),
-            stage,
-            objects,
-            limits,
-            vec![table],
-        );
+        config.stage_url = format!("file://{}/", folder.path().display());
+        let client = script.client_with(&config);
+        let stage = Stage::open(&client, &config).unwrap();
+        let mut sink = Sink::new(&client, stage, objects, limits, vec![table]);
         let at = Partition {
             topic: "views".to_owned(),
             number: 0,

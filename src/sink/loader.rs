@@ -13,9 +13,9 @@ use super::SinkError;
 use super::control::{Bound, BoundError, ControlRow};
 use super::literal::text;
 use super::load::{Load, Objects, Outcome};
-use super::stage::Stage;
 use crate::broker::{NextOffset, Partition};
 use crate::crash;
+use crate::warehouse::stage::Stage;
 use crate::warehouse::{Answer, Client, Error, RequestId};
 
 /// How often files that the warehouse does not find are written again, before that counts as an error.
@@ -136,6 +136,11 @@ impl Loader {
 
     pub(super) fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// Waits until the loads that nobody waits for any more are cancelled, but no longer than `limit`.
+    pub(super) async fn await_cancellations(&self, limit: Duration) {
+        self.client.await_cancellations(limit).await;
     }
 
     /// Raises the fences of these partitions, and says where the warehouse stands in each.

@@ -34,7 +34,6 @@ mod look;
 pub mod position;
 pub mod run;
 pub mod session;
-pub mod stage;
 pub mod table;
 mod trouble;
 

@@ -1,6 +1,5 @@
 //! Whole loads against the mock warehouse, which reads the staged files and runs the statements.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,12 +13,12 @@ use super::buffer::Record;
 use super::control::{BoundError, ControlTable};
 use super::load::Objects;
 use super::loader::BETWEEN_LOOKS;
-use super::stage::Stage;
 use super::table::TargetTable;
 use super::{Limits, Sink, SinkError};
 use crate::broker::{NextOffset, Partition};
 use crate::keys::tests::PAIR;
 use crate::sql::types::{Column, SqlType};
+use crate::warehouse::stage::Stage;
 use crate::warehouse::{self, Client};
 
 const SET_UP: [&str; 7] = [
@@ -127,7 +126,11 @@ impl Scene {
             rows: 1000,
             bytes: 1 << 20,
         };
-        let stage = Stage::open(&stage_url(&self.folder), &BTreeMap::new()).unwrap();
+        let config = warehouse::Config {
+            stage_url: stage_url(&self.folder),
+            ..warehouse::Config::default()
+        };
+        let stage = Stage::open(&self.client, &config).unwrap();
         Sink::new(&self.client, stage, objects, limits, tables)
     }
 

@@ -15,26 +15,29 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use futures::future::try_join_all;
 use rand::{SeedableRng, rngs::StdRng};
-use reqwest::{RequestBuilder, StatusCode, header, redirect};
-use secrecy::ExposeSecret;
-use serde::{Deserialize, de::DeserializeOwned};
-use tokio::time::{Instant, sleep};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Deserialize;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
 
 use super::{
     Answer, Binding, Config, Error, RequestId,
     answer::{PartitionData, ResultSet},
-    auth::{Authenticator, Clock},
-    error::one_line,
+    auth::Clock,
     retry::{Backoff, retrying},
     statement::{Body, Session},
+    transport::{Success, Transport, parse},
 };
 use crate::keys::KeyPair;
 
-/// Says that the bearer token is a key-pair JWT; OAuth is assumed otherwise.
-const TOKEN_TYPE: &str = "X-Snowflake-Authorization-Token-Type";
+/// Where statements go.
+const STATEMENTS: &str = "/api/v2/statements";
 
 /// The server stops a statement at its time limit; what goes on that much longer is not waited for.
 const GRACE: Duration = Duration::from_secs(60);
@@ -61,19 +64,19 @@ impl Default for Pace {
 /// Speaks to one account as one user. Clones share the connections and the token; any number of calls may run at once.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    url: String,
-    authenticator: Arc<Authenticator>,
-    session: Session,
+    pub(super) transport: Arc<Transport>,
+    pub(super) session: Session,
     statement_timeout: Duration,
     retry_for: Duration,
     pub(super) pace: Pace,
+    /// Cancellations on their way.
+    cancellations: TaskTracker,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("url", &self.url)
+            .field("url", &self.transport.url())
             .field("session", &self.session)
             .finish_non_exhaustive()
     }
@@ -85,12 +88,6 @@ enum Reply {
     Running { handle: String },
 }
 
-/// A reply that is no failure.
-struct Success {
-    status: StatusCode,
-    content: Bytes,
-}
-
 impl Client {
     /// A client for the account of this configuration. Nothing is sent yet.
     pub fn new(config: &Config, pair: &KeyPair) -> Result<Self, Error> {
@@ -99,27 +96,8 @@ impl Client {
 
     pub(super) fn with_clock(config: &Config, pair: &KeyPair, clock: Clock) -> Result<Self, Error> {
         config.validate()?;
-        let mut headers = header::HeaderMap::new();
-        headers.insert(TOKEN_TYPE, header::HeaderValue::from_static("KEYPAIR_JWT"));
-        headers.insert(
-            header::ACCEPT,
-            header::HeaderValue::from_static("application/json"),
-        );
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("sluicebox/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .timeout(config.request_timeout)
-            // A token goes to the host that was configured, and nowhere else.
-            .redirect(redirect::Policy::none())
-            .build()
-            .map_err(|error| Error::Misconfigured {
-                problem: format!("cannot make an HTTP client: {error}"),
-                hint: "check the proxy variables of the environment".into(),
-            })?;
         Ok(Self {
-            http,
-            url: format!("{}/api/v2/statements", config.base_url()),
-            authenticator: Arc::new(Authenticator::new(config, pair, clock)),
+            transport: Arc::new(Transport::new(config, pair, clock)?),
             session: Session {
                 database: config.database.to_ascii_uppercase(),
                 schema: config.schema.to_ascii_uppercase(),
@@ -129,6 +107,7 @@ impl Client {
             statement_timeout: config.statement_timeout,
             retry_for: config.retry_for,
             pace: Pace::default(),
+            cancellations: TaskTracker::new(),
         })
     }
 
@@ -200,14 +179,16 @@ impl Client {
 
     /// Sends a request until the server has it, then waits until it is done.
     async fn submit(&self, body: &Body<'_>, request: &RequestId) -> Result<ResultSet, Error> {
-        let reply = retrying(self.retry_for, self.backoff(), || {
-            let mut url = format!("{}?requestId={}", self.url, request.id());
-            if request.mark_sent() {
-                url.push_str("&retry=true");
-            }
-            self.ask("submitting a statement", self.http.post(url).json(body))
-        })
-        .await?;
+        let reply = self
+            .retrying(|| {
+                let mut path = format!("{STATEMENTS}?requestId={}", request.id());
+                if request.mark_sent() {
+                    path.push_str("&retry=true");
+                }
+                let post = self.transport.request(Method::POST, &path);
+                self.ask("submitting a statement", post.json(body))
+            })
+            .await?;
         self.wait_for(reply).await
     }
 
@@ -219,9 +200,10 @@ impl Client {
     }
 
     async fn look_at(&self, handle: &str) -> Result<Reply, Error> {
-        let url = format!("{}/{handle}", self.url);
-        retrying(self.retry_for, self.backoff(), || {
-            self.ask("reading an answer", self.http.get(&url))
+        let path = format!("{STATEMENTS}/{handle}");
+        self.retrying(|| {
+            let get = self.transport.request(Method::GET, &path);
+            self.ask("reading an answer", get)
         })
         .await
     }
@@ -229,31 +211,67 @@ impl Client {
     async fn wait_for(&self, mut reply: Reply) -> Result<ResultSet, Error> {
         let start = Instant::now();
         let mut delays = self.backoff();
+        let mut running = RunningStatement::none(self);
         loop {
             let handle = match reply {
-                Reply::Done(result) => return Ok(result),
+                Reply::Done(result) => {
+                    running.handle = None;
+                    return Ok(result);
+                }
                 Reply::Running { handle } => handle,
             };
+            running.handle = Some(handle.clone());
             let waited = start.elapsed();
             if waited > self.statement_timeout + GRACE {
                 return Err(Error::StillRunning { handle, waited });
             }
             sleep(delays.next().unwrap_or(self.pace.longest)).await;
-            reply = self.look_at(&handle).await?;
+            let looked = self.look_at(&handle).await;
+            if looked.is_err() {
+                // It has failed, or the caller comes back under the same id and finds it going on.
+                running.handle = None;
+            }
+            reply = looked?;
+        }
+    }
+
+    /// Waits until the statements that nobody waits for any more are cancelled, but no longer than `limit`. A program that is about
+    /// to end calls it, since what is on its way ends with it.
+    pub async fn await_cancellations(&self, limit: Duration) {
+        self.cancellations.close();
+        // A statement that cannot be cancelled in time ends by its own time limit.
+        let _ = timeout(limit, self.cancellations.wait()).await;
+        self.cancellations.reopen();
+    }
+
+    /// Stops a statement, as far as that works.
+    async fn cancel(&self, handle: &str) {
+        let path = format!("{STATEMENTS}/{handle}/cancel");
+        let post = self.transport.request(Method::POST, &path);
+        match self
+            .transport
+            .exchange("cancelling a statement", post)
+            .await
+        {
+            Ok(_) => info!(
+                handle,
+                "a statement that nobody waits for any more is cancelled"
+            ),
+            Err(error) => debug!(handle, %error, "a statement cannot be cancelled"),
         }
     }
 
     /// Reads the partitions after the first.
     async fn complete(&self, mut result: ResultSet) -> Result<Answer, Error> {
         for partition in 1..result.metadata.partition_info.len() {
-            let url = format!(
-                "{}/{}?partition={partition}",
-                self.url, result.statement_handle
-            );
-            let body = retrying(self.retry_for, self.backoff(), || {
-                self.exchange("reading an answer", self.http.get(&url))
-            })
-            .await?;
+            let handle = &result.statement_handle;
+            let path = format!("{STATEMENTS}/{handle}?partition={partition}");
+            let body = self
+                .retrying(|| {
+                    let get = self.transport.request(Method::GET, &path);
+                    self.transport.exchange("reading an answer", get)
+                })
+                .await?;
             let part: PartitionData = parse(&body.content)?;
             result.data.extend(part.data);
         }
@@ -266,7 +284,7 @@ impl Client {
         struct Running {
             statement_handle: String,
         }
-        let body = self.exchange(call, request).await?;
+        let body: Success = self.transport.exchange(call, request).await?;
         if body.status == StatusCode::ACCEPTED {
             let Running {
                 statement_handle: handle,
@@ -276,83 +294,12 @@ impl Client {
         parse(&body.content).map(Reply::Done)
     }
 
-    /// One request and its reply; a reply that is no success is an error.
-    async fn exchange(
+    /// Makes a call again while it fails for a passing reason, as long as this client is to.
+    pub(super) async fn retrying<T, F: Future<Output = Result<T, Error>>>(
         &self,
-        call: &'static str,
-        request: RequestBuilder,
-    ) -> Result<Success, Error> {
-        let broken = |error: reqwest::Error| Error::Unavailable {
-            call,
-            reason: "no reply".into(),
-            retry_after: None,
-            // The URL has the request's id in it, and says nothing new.
-            source: Some(error.without_url()),
-        };
-        let token = self.authenticator.token()?;
-        let response = request
-            .bearer_auth(token.expose_secret())
-            .send()
-            .await
-            .map_err(broken)?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers());
-        let body = response.bytes().await.map_err(broken)?;
-        match status {
-            StatusCode::OK | StatusCode::ACCEPTED => Ok(Success {
-                status,
-                content: body,
-            }),
-            _ => Err(self.failure(call, status, retry_after, &body)),
-        }
-    }
-
-    /// What a reply that is no success means.
-    fn failure(
-        &self,
-        call: &'static str,
-        status: StatusCode,
-        retry_after: Option<Duration>,
-        body: &[u8],
-    ) -> Error {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Failure {
-            code: Option<String>,
-            message: Option<String>,
-            sql_state: Option<String>,
-        }
-        // Gateways answer in HTML: then the status has to do.
-        let failure: Failure = serde_json::from_slice(body).unwrap_or_default();
-        let code = failure
-            .code
-            .unwrap_or_else(|| format!("HTTP {}", status.as_u16()));
-        let message = failure.message.as_deref().map_or_else(
-            || status.canonical_reason().unwrap_or("no message").to_owned(),
-            one_line,
-        );
-        match status {
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::INTERNAL_SERVER_ERROR
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Error::Unavailable {
-                call,
-                reason: format!("{message} ({code})"),
-                retry_after,
-                source: None,
-            },
-            StatusCode::UNAUTHORIZED => Error::Unauthorized {
-                code,
-                message,
-                identity: self.authenticator.identity(),
-            },
-            _ => Error::Rejected {
-                code,
-                sql_state: failure.sql_state,
-                message,
-            },
-        }
+        call: impl FnMut() -> F,
+    ) -> Result<T, Error> {
+        retrying(self.retry_for, self.backoff(), call).await
     }
 
     fn backoff(&self) -> Backoff<StdRng> {
@@ -360,25 +307,28 @@ impl Client {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    // The parser's message names a position, and for a wrong type the value: data stays out of messages.
-    serde_json::from_slice(body).map_err(|error| Error::Unreadable {
-        reason: format!(
-            "it is not as promised at line {}, column {}",
-            error.line(),
-            error.column()
-        ),
-    })
+/// A statement that the server works on. When nobody waits for it any more, it is cancelled: it would hold its locks, and cost
+/// money, until its own time limit.
+struct RunningStatement<'a> {
+    client: &'a Client,
+    handle: Option<String>,
 }
 
-/// `Retry-After` in seconds; a date is not worth a parser, the back-off takes over.
-fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
-    let seconds = headers
-        .get(header::RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds))
+impl<'a> RunningStatement<'a> {
+    fn none(client: &'a Client) -> Self {
+        let handle = None;
+        Self { client, handle }
+    }
+}
+
+impl Drop for RunningStatement<'_> {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let client = self.client.without_retries();
+            let cancel = async move { client.cancel(&handle).await };
+            self.client.cancellations.spawn_on(cancel, &runtime);
+        }
+    }
 }

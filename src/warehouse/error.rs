@@ -45,6 +45,8 @@ pub enum Error {
         message: String,
         /// Who was refused.
         identity: Arc<Identity>,
+        /// By how many seconds this machine's clock is ahead of the server's, behind where negative; as the reply says.
+        clock_ahead: Option<i64>,
     },
     /// The call will never work as it is.
     #[error("warehouse refused: {message} ({code}{})", sql_state.as_ref().map(|s| format!(", {s}")).unwrap_or_default())]
@@ -148,7 +150,10 @@ impl Error {
             Self::Unavailable { .. } => {
                 Some("check warehouse.account and warehouse.url, the network and the service's status".into())
             }
-            Self::Unauthorized { identity, .. } => Some(sign_in_hint(identity)),
+            Self::Unauthorized { identity, clock_ahead, .. } => Some(match clock_ahead {
+                Some(seconds) if seconds.unsigned_abs() > MOST_CLOCK_SKEW => clock_hint(*seconds),
+                _ => sign_in_hint(identity),
+            }),
             Self::Rejected { code, message, .. } => {
                 rejection_hint(child_code(message).unwrap_or(code)).map(Into::into)
             }
@@ -160,6 +165,17 @@ impl Error {
             Self::Key(error) => error.hint(),
         }
     }
+}
+
+/// Seconds. Tokens are honoured for an hour after they were made, and not before; a reply says the time to the second.
+const MOST_CLOCK_SKEW: u64 = 30;
+
+fn clock_hint(ahead: i64) -> String {
+    let by = humantime::format_duration(Duration::from_secs(ahead.unsigned_abs()));
+    let side = if ahead > 0 { "ahead of" } else { "behind" };
+    format!(
+        "this machine's clock is {by} {side} the warehouse's, which makes every token invalid: set it, e.g. timedatectl set-ntp true"
+    )
 }
 
 /// The server does not say which of these it is.

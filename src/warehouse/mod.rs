@@ -6,11 +6,14 @@ mod answer;
 mod auth;
 mod client;
 mod config;
+mod driver;
 mod error;
 pub mod query;
 mod retry;
 pub mod setup;
+pub mod stage;
 mod statement;
+mod transport;
 mod types;
 
 pub use answer::{Answer, ColumnKind, ColumnMeta, Row};

@@ -77,10 +77,6 @@ impl Arena {
             .map(|&setting| setting.to_owned())
             .collect();
         all.push(format!("warehouse.url={}", proxy.url()));
-        all.push(format!(
-            "warehouse.stage_properties.aws_endpoint={}",
-            proxy.url()
-        ));
         Self {
             positions: Positions::of(&books, PARTITIONS),
             books,

@@ -180,8 +180,18 @@ impl Deployment {
             key,
             event_id,
             clean_table,
+            external_stage,
             ..
         } = pipeline;
+        let bucket = format!(
+            r#"stage_url = "s3://sluicebox/{raw}/"
+[warehouse.stage_properties]
+aws_endpoint = "{url}"
+aws_region = "us-east-1"
+aws_allow_http = "true"
+aws_access_key_id = "{s3_access_key}""#
+        );
+        let stage = if *external_stage { &bucket } else { "" };
         format!(
             r#"
 [pipeline]
@@ -204,12 +214,7 @@ account = "{ACCOUNT}"
 user = "{USER}"
 url = "{url}"
 private_key_file = "rsa_key.p8"
-stage_url = "s3://sluicebox/{raw}/"
-[warehouse.stage_properties]
-aws_endpoint = "{url}"
-aws_region = "us-east-1"
-aws_allow_http = "true"
-aws_access_key_id = "{s3_access_key}"
+{stage}
 [web]
 listen = "127.0.0.1:0"
 [log]

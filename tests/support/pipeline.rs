@@ -19,6 +19,8 @@ pub(crate) struct Pipeline {
     pub(crate) clean_table: &'static str,
     /// The gold table and its topic.
     pub(crate) gold: String,
+    /// Whether its files go through a bucket of the user's rather than through the warehouse's own stage.
+    pub(crate) external_stage: bool,
 }
 
 impl Pipeline {
@@ -46,6 +48,7 @@ impl Pipeline {
             event_id: "event_id",
             clean_table: "KAFKA_EVENTS_SILVER",
             gold,
+            external_stage: false,
         }
     }
 

@@ -9,7 +9,7 @@ GRANT USAGE ON DATABASE ${database} TO ROLE ${role};
 GRANT USAGE ON SCHEMA ${database}.${schema} TO ROLE ${role};
 GRANT USAGE ON WAREHOUSE ${warehouse} TO ROLE ${role};
 GRANT USAGE ON FILE FORMAT ${database}.${schema}.SLUICEBOX_PARQUET TO ROLE ${role};
-GRANT USAGE ON STAGE ${database}.${schema}.${stage} TO ROLE ${role};
+GRANT ${stage_privileges} ON STAGE ${database}.${schema}.${stage} TO ROLE ${role};
 
 GRANT SELECT, INSERT, UPDATE ON TABLE ${database}.${schema}.SLUICEBOX_CONTROL TO ROLE ${role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE ${database}.${schema}.CUSTOMER_DAILY_METRICS TO ROLE ${role};

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use mock_warehouse::{MockWarehouse, PublicKey};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -86,10 +86,6 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     let mut config = demo_config(&broker.servers(), &url, &key_file)?;
     config.state.folder = folder.path().join("state");
     let mock = open_warehouse(&config, &pair)?;
-    let integration = &config.warehouse.storage_integration;
-    mock.create_storage_integration(integration)
-        .await
-        .map_err(|error| anyhow!(error.message))?;
     let warehouse_stop = CancellationToken::new();
     helpers.spawn({
         let stop = warehouse_stop.clone();
@@ -186,22 +182,10 @@ fn demo_config(servers: &str, url: &str, key_file: &Path) -> anyhow::Result<Conf
         ("warehouse.account", ACCOUNT),
         ("warehouse.url", url),
         ("warehouse.private_key_file", &key_file),
-        ("warehouse.stage_url", "s3://sluicebox/demo/"),
+        ("warehouse.stage_url", ""),
     ];
     let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let mut config =
-        Config::load(None, &overrides).context("the demo runs in a checkout of Sluicebox")?;
-    let keys = mock_warehouse::Config::new(ACCOUNT);
-    for (name, value) in [
-        ("aws_endpoint", url),
-        ("aws_region", "us-east-1"),
-        ("aws_allow_http", "true"),
-        ("aws_access_key_id", &keys.s3_access_key),
-        ("aws_secret_access_key", &keys.s3_secret_key),
-    ] {
-        config.warehouse.stage_properties.set(name, value);
-    }
-    Ok(config)
+    Config::load(None, &overrides).context("the demo runs in a checkout of Sluicebox")
 }
 
 /// The service user may do everything here, so that it can run the set-up scripts, grants included.

@@ -13,6 +13,9 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(3);
 const LONGEST_END: Duration = Duration::from_secs(8);
 const LONGEST_END_IN_TROUBLE: Duration = Duration::from_secs(5);
 
+/// Longest time that cancelling a load may take, so that it does not hold the lock that the next start waits for.
+const LONGEST_CANCELLATION: Duration = Duration::from_secs(1);
+
 impl Work<'_> {
     /// The stop: what runs is waited for, what the other jobs wrote last is read, and all of it is loaded; not for long, since
     /// the next start goes on from the control table anyway.
@@ -55,6 +58,13 @@ impl Work<'_> {
         info!(
             "not everything read is loaded; nothing is lost, the next start goes on from the control table"
         );
+        self.sent.abort_all();
+        let loader = self.parts.sink.loader();
+        let runtime = self.parts.runtime;
+        runtime.block_on(async {
+            while self.sent.join_next().await.is_some() {}
+            loader.await_cancellations(LONGEST_CANCELLATION).await;
+        });
         Ok(())
     }
 

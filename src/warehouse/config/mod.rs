@@ -38,9 +38,14 @@ pub struct Config {
     /// The passphrase itself; meant for the environment rather than for a file.
     #[serde(deserialize_with = "scalar_secret")]
     pub private_key_passphrase: SecretString,
-    /// External stage that the loads read from.
+    /// Proxy for all requests to the warehouse and its stage, `http://host:port`. Empty: `HTTPS_PROXY` of the environment.
+    pub proxy: String,
+    /// PEM file with certificates to trust besides the usual ones, as those of a proxy that looks into connections.
+    pub ca_file: PathBuf,
+    /// Stage that the loads read from.
     pub stage: String,
-    /// Where the stage's files are written, e.g. `s3://bucket/prefix/`; `s3`, `gcs`, `azure` or `file`, ends with `/`.
+    /// Where an external stage's files are written, e.g. `s3://bucket/prefix/`; `s3`, `gcs`, `azure` or `file`, ends with `/`.
+    /// Empty: the stage is an internal one, and the warehouse lends a key to it.
     pub stage_url: String,
     /// Storage integration through which the warehouse reads the stage's bucket; used by the set-up scripts alone.
     pub storage_integration: String,
@@ -71,6 +76,8 @@ impl Default for Config {
             private_key_file: PathBuf::new(),
             private_key_passphrase_file: PathBuf::new(),
             private_key_passphrase: SecretString::from(""),
+            proxy: String::new(),
+            ca_file: PathBuf::new(),
             stage: String::new(),
             stage_url: String::new(),
             storage_integration: String::new(),
@@ -145,6 +152,14 @@ impl Config {
                 "start with https:// or http:// and name a host",
                 &self.url,
             ));
+        }
+        if !self.proxy.is_empty() {
+            let rule = "be http://host:port without a password: put one that takes a password into HTTPS_PROXY of the environment";
+            let plain = !self.proxy.contains('@');
+            if !plain || !is_web(&self.proxy) || reqwest::Url::parse(&self.proxy).is_err() {
+                let shown = if plain { &self.proxy } else { "***" };
+                return Err(wrong("proxy", rule, shown));
+            }
         }
         if self.stage_url.is_empty() {
             return Ok(());
@@ -308,6 +323,10 @@ mod tests {
             ("got `1st`", |c| c.schema = "1st".into()),
             ("warehouse.warehouse must", |c| c.warehouse = "W;".into()),
             ("warehouse.url must", |c| c.url = "127.0.0.1:80".into()),
+            ("warehouse.proxy must", |c| c.proxy = "proxy:3128".into()),
+            ("got `***`", |c| {
+                c.proxy = "http://me:secret@proxy:3128".into()
+            }),
             ("warehouse.stage must", |c| c.stage = "@S".into()),
             ("warehouse.stage_url must", |c| {
                 c.stage_url = "s3://bucket/'/".into()

@@ -22,6 +22,8 @@ impl Variables {
                 ("user", config.user.clone()),
                 ("warehouse", config.warehouse.clone()),
                 ("stage", config.stage.clone()),
+                ("stage_location", location(config)),
+                ("stage_privileges", privileges(config).to_owned()),
                 ("stage_url", config.stage_url.clone()),
                 ("storage_integration", config.storage_integration.clone()),
             ]),
@@ -40,11 +42,14 @@ impl Variables {
             "stage_url",
             "storage_integration",
         ];
+        let internal = Config::default();
+        let places = [
+            ("stage_location", location(&internal)),
+            ("stage_privileges", privileges(&internal).to_owned()),
+        ];
+        let named = names.into_iter().map(|name| (name, name.to_owned()));
         Self {
-            values: names
-                .into_iter()
-                .map(|name| (name, name.to_owned()))
-                .collect(),
+            values: named.chain(places).collect(),
         }
     }
 
@@ -73,5 +78,28 @@ impl Variables {
             ));
         }
         Ok(value.clone())
+    }
+}
+
+/// Where CREATE STAGE is told to keep the files. A client cannot write to an internal stage that takes encrypted files only,
+/// which is the kind that is made when nothing is said.
+fn location(config: &Config) -> String {
+    let Config {
+        stage_url,
+        storage_integration,
+        ..
+    } = config;
+    match stage_url.as_str() {
+        "" => "ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')".to_owned(),
+        url => format!("URL = '{url}' STORAGE_INTEGRATION = {storage_integration}"),
+    }
+}
+
+/// What a role needs to load from the stage, and to write to it where it is the warehouse's.
+fn privileges(config: &Config) -> &'static str {
+    if config.stage_url.is_empty() {
+        "READ, WRITE"
+    } else {
+        "USAGE"
     }
 }

@@ -1,6 +1,9 @@
 //! A server that misbehaves in each way the real one may.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use serde_json::json;
 
@@ -10,7 +13,7 @@ use super::{
 };
 use crate::{
     keys::tests::PAIR,
-    warehouse::{Config, Error},
+    warehouse::{Client, Config, Error},
 };
 
 #[tokio::test]
@@ -112,6 +115,57 @@ async fn a_refused_token_comes_with_the_statement_that_registers_the_key() {
         .trim_start_matches("Bearer ")
         .to_owned();
     assert!(!format!("{error:?} {error} {hint}").contains(&token));
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_because_of_the_clock_is_said_to_be_so() {
+    // The server's time is in its reply; ours is given to the client.
+    let server = "Sun, 22 Nov 2026 12:00:00 GMT";
+    let noon = UNIX_EPOCH + Duration::from_secs(1_795_348_800);
+    for (ours, expected) in [
+        (noon + Duration::from_secs(7200), Some("2h ahead of")),
+        (noon - Duration::from_secs(90), Some("1m 30s behind")),
+        (noon + Duration::from_secs(5), None),
+    ] {
+        let script = Script::start(move |_| Reply::Headed(401, "date", server)).await;
+        let client = Client::with_clock(&script.config(), &PAIR, Arc::new(move || ours)).unwrap();
+        let error = client.execute("SELECT 1").await.unwrap_err();
+        let hint = error.hint().unwrap();
+        match expected {
+            Some(expected) => assert!(
+                hint.contains(expected) && hint.contains("timedatectl"),
+                "{hint}"
+            ),
+            None => assert!(hint.contains("ALTER USER"), "{hint}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_nobody_waits_for_any_more_is_cancelled() {
+    let script = Script::start(|asked| match asked.path.ends_with("/cancel") {
+        true => Reply::Json(200, json!({"code": "000604"})),
+        false => running("h9"),
+    })
+    .await;
+    let client = script.client();
+    let statement = client.execute("SELECT SYSTEM$WAIT(600)");
+    tokio::time::timeout(Duration::from_millis(200), statement)
+        .await
+        .unwrap_err();
+    client.await_cancellations(Duration::from_secs(10)).await;
+    let last = script.asked().pop().unwrap();
+    assert_eq!(last.path, "/api/v2/statements/h9/cancel");
+}
+
+#[tokio::test]
+async fn a_statement_whose_state_cannot_be_asked_for_goes_on() {
+    let script = Script::in_turn([running("h9"), Reply::Text(503, "")]).await;
+    let client = script.client().without_retries();
+    let error = client.execute("SELECT 1").await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    client.await_cancellations(Duration::from_secs(10)).await;
+    assert_eq!(script.asked().len(), 2, "whoever comes back finds it");
 }
 
 #[tokio::test]

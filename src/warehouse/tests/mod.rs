@@ -3,6 +3,7 @@
 mod answers;
 mod failures;
 pub(crate) mod script;
+mod uploads;
 
 use super::Answer;
 

@@ -57,6 +57,8 @@ pub(crate) enum Reply {
     Json(u16, Value),
     Text(u16, &'static str),
     RetryAfter(u16, &'static str),
+    /// No body, and one header.
+    Headed(u16, &'static str, &'static str),
     Gzip(Value),
     /// A 200 whose body breaks off.
     BreaksOff,
@@ -166,6 +168,10 @@ async fn handle(
             .status(status)
             .header("retry-after", seconds)
             .body(Body::from("{}")),
+        Reply::Headed(status, name, value) => response
+            .status(status)
+            .header(name, value)
+            .body(Body::empty()),
         Reply::Gzip(body) => response
             .header("content-encoding", "gzip")
             .body(Body::from(gzip(&body.to_string()))),

@@ -1,111 +1,34 @@
-//! Bytes in, a file on the warehouse's external stage out.
-//!
-//! The service writes to the bucket or folder behind the stage; the warehouse reads the same place by the stage's name.
+//! A stage on a bucket or folder of the user's. The service writes to the bucket or folder behind the stage; the warehouse reads the same place by the stage's name.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme};
 use reqwest::Url;
-use tracing::warn;
 
-/// Files that are sent at once: enough to hide the round trips, too few to matter to anybody.
-const AT_ONCE: usize = 4;
-
-/// Longest time that cleaning up after a load may take. What is left costs storage, nothing else.
-const MOST_CLEANING: Duration = Duration::from_secs(10);
+use super::StageError;
 
 /// The place behind an external stage.
 #[derive(Debug)]
-pub struct Stage {
+pub(super) struct ExternalStage {
     store: Box<dyn ObjectStore>,
     prefix: Path,
     url: String,
 }
 
-/// Why the stage cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// The URL is none that a stage can have.
-    #[error("warehouse.stage_url `{url}` is no stage")]
-    Url {
-        /// The URL as it was given.
-        url: String,
-    },
-    /// A property that the kind of storage does not know.
-    #[error("warehouse.stage_properties has no `{property}` for {url}")]
-    Property {
-        /// The property's name.
-        property: String,
-        /// The stage's URL.
-        url: String,
-    },
-    /// The properties do not go together.
-    #[error("the stage {url} cannot be opened")]
-    Open {
-        /// The stage's URL.
-        url: String,
-        /// What the storage's client says.
-        source: object_store::Error,
-    },
-    /// A file could not be written.
-    #[error("{path} could not be written to the stage {url}")]
-    Write {
-        /// The file's name under the stage.
-        path: String,
-        /// The stage's URL.
-        url: String,
-        /// What the storage says.
-        source: object_store::Error,
-    },
-}
-
-impl StageError {
-    /// What can be done about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Url { .. } => {
-                "use s3://bucket/path/, gcs://bucket/path/, azure://account.blob.core.windows.net/container/path/ or file:///folder/"
-            }
-            Self::Property { .. } => {
-                "the names are those of the object_store crate, for example aws_region or aws_endpoint"
-            }
-            Self::Open { .. } => "check warehouse.stage_url and warehouse.stage_properties",
-            Self::Write { source, .. } => write_hint(source),
-        }
-    }
-
-    /// Whether the same call may work later.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Url { .. } | Self::Property { .. } | Self::Open { .. } => false,
-            Self::Write { source, .. } => {
-                use object_store::Error::{
-                    NotImplemented, NotSupported, PermissionDenied, Unauthenticated,
-                };
-                !matches!(
-                    source,
-                    NotSupported { .. }
-                        | NotImplemented { .. }
-                        | PermissionDenied { .. }
-                        | Unauthenticated { .. }
-                )
-            }
-        }
-    }
-}
-
-impl Stage {
+impl ExternalStage {
     /// The stage behind a URL as Snowflake writes it. What the properties do not say is taken from the usual
     /// variables of the environment (`AWS_...`, `AZURE_...`, `GOOGLE_...`).
-    pub fn open(url: &str, properties: &BTreeMap<String, String>) -> Result<Self, StageError> {
+    pub(super) fn open(
+        url: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Self, StageError> {
         let refused = || StageError::Url {
             url: url.to_owned(),
         };
@@ -118,7 +41,7 @@ impl Stage {
         {
             return Err(StageError::Property {
                 property: property.clone(),
-                url: url.to_owned(),
+                stage: url.to_owned(),
             });
         }
         let ambient =
@@ -129,7 +52,7 @@ impl Stage {
         let (store, prefix) =
             object_store::parse_url_opts(&parsed, ambient.chain(given)).map_err(|source| {
                 StageError::Open {
-                    url: url.to_owned(),
+                    stage: url.to_owned(),
                     source,
                 }
             })?;
@@ -141,56 +64,29 @@ impl Stage {
     }
 
     /// Writes a file; under a name that is there already, it replaces that file.
-    pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StageError> {
+    pub(super) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StageError> {
         self.store
             .put(&self.location(path), bytes.into())
             .await
             .map(drop)
             .map_err(|source| StageError::Write {
                 path: path.to_owned(),
-                url: self.url.clone(),
+                stage: self.url.clone(),
                 source,
             })
     }
 
-    /// Writes several files. After an error some may be there and some not; writing all again is right.
-    pub async fn put_all(&self, files: &[(String, Bytes)]) -> Result<(), StageError> {
-        let mut writes = Vec::with_capacity(files.len());
-        for (path, bytes) in files {
-            writes.push(self.put(path, bytes.clone()));
-        }
-        stream::iter(writes)
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await
-    }
-
-    /// Removes files that are loaded, as far as that works soon: a file that stays does no harm.
-    pub async fn remove_all(&self, paths: &[String]) {
+    /// Removes files; the first reason why one stays.
+    pub(super) async fn remove_all(&self, paths: &[String]) -> Option<object_store::Error> {
         let locations: Vec<_> = paths.iter().map(|path| Ok(self.location(path))).collect();
         let mut removals = self.store.delete_stream(stream::iter(locations).boxed());
-        let cleaning = async {
-            let mut errors = Vec::new();
-            while let Some(removed) = removals.next().await {
-                errors.extend(
-                    removed
-                        .err()
-                        .filter(|error| !matches!(error, object_store::Error::NotFound { .. })),
-                );
-            }
-            errors
-        };
-        match tokio::time::timeout(MOST_CLEANING, cleaning).await {
-            Ok(errors) => {
-                if let Some(error) = errors.first() {
-                    warn!(files = errors.len(), %error, "loaded files stay on the stage");
-                }
-            }
-            Err(_) => warn!(
-                files = paths.len(),
-                "loaded files may stay on the stage: removing them takes too long"
-            ),
+        let mut first = None;
+        while let Some(removed) = removals.next().await {
+            let failed = removed.err();
+            first = first
+                .or(failed.filter(|error| !matches!(error, object_store::Error::NotFound { .. })));
         }
+        first
     }
 
     fn location(&self, path: &str) -> Path {
@@ -238,19 +134,6 @@ fn properties_of(scheme: &ObjectStoreScheme) -> Option<(&'static str, Knows)> {
     }
 }
 
-fn write_hint(error: &object_store::Error) -> &'static str {
-    match error {
-        object_store::Error::PermissionDenied { .. } => {
-            "allow the service's credentials to write and delete under this URL"
-        }
-        object_store::Error::Unauthenticated { .. } => {
-            "give valid credentials in warehouse.stage_properties or the environment"
-        }
-        object_store::Error::NotFound { .. } => "create the bucket or container that the URL names",
-        _ => "check that the storage can be reached and may be written; the load is tried again",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,34 +145,30 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_written_under_the_prefix_replaced_and_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let stage = Stage::open(
+        let stage = ExternalStage::open(
             &format!("file://{}/stage/", folder.path().display()),
             &none(),
         )
         .unwrap();
         let written = folder.path().join("stage/clean_events/0/0-1.parquet");
         for content in ["one", "two"] {
-            stage
-                .put_all(&[(
-                    "clean_events/0/0-1.parquet".to_owned(),
-                    Bytes::from(content),
-                )])
-                .await
-                .unwrap();
+            let file = "clean_events/0/0-1.parquet";
+            stage.put(file, Bytes::from(content)).await.unwrap();
             assert_eq!(std::fs::read_to_string(&written).unwrap(), content);
         }
         let paths = [
             "clean_events/0/0-1.parquet".to_owned(),
             "clean_events/0/never-was.parquet".to_owned(),
         ];
-        stage.remove_all(&paths).await;
+        assert!(stage.remove_all(&paths).await.is_none());
         assert!(!written.exists());
     }
 
     #[tokio::test]
     async fn a_folder_that_cannot_be_written_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let stage = Stage::open(&format!("file://{}/", file.path().display()), &none()).unwrap();
+        let stage =
+            ExternalStage::open(&format!("file://{}/", file.path().display()), &none()).unwrap();
         let error = stage.put("a.parquet", Bytes::from("x")).await.unwrap_err();
         assert!(
             error.to_string().contains("a.parquet could not be written"),
@@ -321,7 +200,7 @@ mod tests {
             ),
             ("file:///tmp/stage/", none(), "tmp/stage"),
         ] {
-            let stage = Stage::open(url, &properties)
+            let stage = ExternalStage::open(url, &properties)
                 .unwrap_or_else(|error| panic!("{url}: {error} {error:?}"));
             assert_eq!(stage.prefix.as_ref(), prefix, "{url}");
         }
@@ -336,11 +215,11 @@ mod tests {
             "sftp://host/",
             "",
         ] {
-            let error = Stage::open(url, &none()).unwrap_err().to_string();
+            let error = ExternalStage::open(url, &none()).unwrap_err().to_string();
             assert!(error.contains("is no stage"), "{url}: {error}");
         }
         let misspelt = BTreeMap::from([("aws_regoin".to_owned(), "x".to_owned())]);
-        let error = Stage::open("s3://bucket/", &misspelt)
+        let error = ExternalStage::open("s3://bucket/", &misspelt)
             .unwrap_err()
             .to_string();
         assert!(error.contains("aws_regoin"), "{error}");

@@ -12,7 +12,7 @@ use arrow::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{SqlError, described::with_table, sql_type::SqlType};
+use super::{SqlError, described::with_table, sql_type::SqlType, warehouses::WarehouseBody};
 
 /// The user who may do everything; it has no key, so nobody logs in as it.
 pub(crate) const ADMINISTRATOR: &str = "ADMIN";
@@ -102,6 +102,7 @@ pub(crate) enum Body {
     View(View),
     Stage(Stage),
     FileFormat { parquet: bool },
+    Warehouse(WarehouseBody),
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

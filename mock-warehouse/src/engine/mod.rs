@@ -38,6 +38,7 @@ mod target;
 mod text;
 mod transaction;
 mod waits;
+mod warehouses;
 
 pub use error::{OpenError, SqlError};
 pub use grid::{Grid, GridColumn, StatementKind, Stats};

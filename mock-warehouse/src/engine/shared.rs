@@ -164,6 +164,26 @@ impl Engine {
         })
     }
 
+    /// Takes the user's public keys away; who signs with one of them is refused from now on. False when there is no such
+    /// user.
+    pub fn revoke_keys(&self, login: &str) -> bool {
+        let key = Key::new(Kind::User, &[&login.to_uppercase()]);
+        let revoked = self.shared.change(|catalog| {
+            match catalog.objects.get_mut(&key).map(|object| &mut object.body) {
+                Some(Body::User(body)) => {
+                    body.keys = [None, None];
+                    Ok(true)
+                }
+                _ => Ok(false),
+            }
+        });
+        revoked.unwrap_or(false)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The user of this login name, whatever its case.
     pub fn user(&self, login: &str) -> Option<User> {
         let catalog = self.shared.snapshot();

@@ -3,23 +3,26 @@
 use std::io;
 use std::time::Duration;
 
+use super::Server;
 use super::bindings::bindings;
+use super::faults::Slow;
 use super::result::ResultSet;
-use super::runs::{Outcome, Run, Runs};
+use super::runs::{Outcome, Run};
 use super::submission::{StatementCount, Submission};
-use crate::engine::{
-    Bindings, Engine, Grid, GridColumn, Session, SessionContext, SqlError, StatementKind,
-};
+use crate::engine::{Bindings, Grid, GridColumn, Session, SessionContext, SqlError, StatementKind};
 
 /// Runs a submission to its end, its time limit or its cancellation, whichever is first.
 pub(super) async fn execute(
-    engine: &Engine,
+    server: &Server,
     submission: Submission,
     run: &Run,
-    runs: &Runs,
+    slow: Slow,
 ) -> Outcome {
     let limit = submission.timeout;
-    let work = statements(engine, submission, run, runs);
+    let work = async {
+        tokio::time::sleep(slow.0).await;
+        statements(server, submission, run).await
+    };
     tokio::select! {
         // What has ended has ended, even if the client gave up at the same moment.
         biased;
@@ -40,10 +43,9 @@ pub(super) async fn passed(limit: Option<Duration>) -> Duration {
 }
 
 async fn statements(
-    engine: &Engine,
+    server: &Server,
     submission: Submission,
     run: &Run,
-    runs: &Runs,
 ) -> Result<Outcome, SqlError> {
     let texts = Session::split(&submission.statement)?;
     if let StatementCount::Exactly(wanted) = submission.count
@@ -51,7 +53,7 @@ async fn statements(
     {
         return Err(wrong_count(wanted, texts.len()));
     }
-    let mut session = engine.session(SessionContext {
+    let mut session = server.engine.session(SessionContext {
         user: run.user.clone(),
         role: submission.role,
         database: submission.database,
@@ -67,16 +69,16 @@ async fn statements(
         )),
         [text] => {
             refuse(refused_alone(text).or_else(|| refused_always(text)))?;
-            let grid = session
-                .execute_batch(text, &bindings(submission.bindings)?)
-                .await?;
+            let bindings = bindings(submission.bindings)?;
+            server.faults.count(|counters| counters.statements += 1);
+            let grid = session.execute_batch(text, &bindings).await?;
             Ok(Outcome::Succeeded {
                 result: result_set(grid, run)?,
                 children: Vec::new(),
             })
         }
         texts if submission.bindings.is_empty() => {
-            several(&mut session, &submission.statement, texts, run, runs).await
+            several(&mut session, &submission.statement, texts, run, server).await
         }
         _ => Err(SqlError::new(
             "000002",
@@ -99,16 +101,19 @@ async fn several(
     request: &str,
     texts: &[String],
     run: &Run,
-    runs: &Runs,
+    server: &Server,
 ) -> Result<Outcome, SqlError> {
     let mut children = Vec::with_capacity(texts.len());
     for text in texts {
         let ended = match refuse(refused_always(text)) {
-            Ok(()) => session.execute(text, &Bindings::new()).await,
+            Ok(()) => {
+                server.faults.count(|counters| counters.statements += 1);
+                session.execute(text, &Bindings::new()).await
+            }
             Err(error) => Err(error),
         };
         let grid = ended.map_err(|error| child_failed(request, text, &error))?;
-        children.push(runs.admit_child(run, result_set(grid, run)?));
+        children.push(server.runs.admit_child(run, result_set(grid, run)?));
     }
     Ok(Outcome::Succeeded {
         result: result_set(all_succeeded(), run)?,

@@ -176,6 +176,22 @@ impl Runs {
         self.book().sent_before(user, request_id)
     }
 
+    /// Forgets the run with this handle, as the service does with a result that expires.
+    pub(super) fn forget(&self, handle: &str) {
+        let mut book = self.book();
+        if let Some(run) = book.by_handle.remove(handle) {
+            let request = (run.user.clone(), run.request_id.clone());
+            book.by_request.remove(&request);
+        }
+    }
+
+    /// Forgets the runs of this request id, whoever sent them.
+    pub(super) fn forget_request(&self, request_id: &str) {
+        let mut book = self.book();
+        book.by_request.retain(|(_, id), _| id != request_id);
+        book.by_handle.retain(|_, run| run.request_id != request_id);
+    }
+
     /// Cancels what still runs.
     pub(super) fn cancel_all(&self) {
         self.stop.cancel();

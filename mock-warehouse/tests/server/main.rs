@@ -9,6 +9,8 @@ mod authentication;
 mod cancellation;
 mod connectors;
 mod driver;
+mod faults;
+mod faults_of_state;
 mod partitions;
 mod program;
 mod recordings;

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use mock_warehouse::{Config, Fault, MockWarehouse, PublicKey, Registration, Storage, WrongFault};
+use mock_warehouse::{
+    Config, Fault, MockWarehouse, PublicKey, Registration, StartError, Storage, WrongFault,
+};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -128,7 +130,13 @@ fn start_log() {
 
 async fn run(arguments: &Arguments) -> Result<()> {
     let config = config(arguments)?;
-    let warehouse = MockWarehouse::open(config).context("the warehouse cannot start")?;
+    let warehouse = MockWarehouse::open(config).map_err(|error| match error {
+        StartError::Open(error) => {
+            let hint = error.hint();
+            anyhow!("--data: {:#}\nhint: {hint}", anyhow::Error::new(error))
+        }
+        other => anyhow::Error::new(other).context("the warehouse cannot start"),
+    })?;
     warehouse.faults().set_seed(arguments.fault_seed);
     for fault in &arguments.fault {
         warehouse.faults().add(fault.clone());

@@ -24,6 +24,7 @@ mod information;
 mod merge;
 mod multi_insert;
 mod names;
+mod notes;
 mod query;
 mod resolve;
 mod rewrite;
@@ -32,6 +33,7 @@ mod shared;
 mod show;
 mod sql_type;
 mod stage;
+mod staged_files;
 mod store;
 mod tables;
 mod target;
@@ -42,6 +44,7 @@ mod warehouses;
 
 pub use error::{OpenError, SqlError};
 pub use grid::{Grid, GridColumn, StatementKind, Stats};
+pub use notes::Note;
 pub use session::{
     Binding, Bindings, Session, SessionContext, StageEncryption, StageLocation, StageUse,
 };

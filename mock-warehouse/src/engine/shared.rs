@@ -9,11 +9,12 @@ use std::{
     },
 };
 
-use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
+use object_store::{ObjectStore, memory::InMemory};
 
 use super::{
     OpenError, Session, SessionContext, SqlError,
     catalog::{ADMINISTRATOR, Body, Catalog, Key, Kind, Object, UserBody},
+    staged_files::StagedFiles,
     store::Store,
     waits::Waits,
 };
@@ -93,7 +94,7 @@ impl Engine {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let (store, catalog) = Store::open(folder)?;
         let stage = store.stage();
-        let files = LocalFileSystem::new_with_prefix(&stage).map_err(|error| OpenError::Files {
+        let files = StagedFiles::new(stage.clone()).map_err(|error| OpenError::Files {
             path: stage.display().to_string(),
             source: std::io::Error::other(error),
         })?;
@@ -251,6 +252,11 @@ impl Engine {
                 ..SessionContext::default()
             },
         )
+    }
+
+    /// Whether it outlives the process.
+    pub fn is_kept(&self) -> bool {
+        self.shared.store.is_some()
     }
 
     /// The objects behind the stages: the key is `<bucket>/<path>`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Server;
 use super::bindings::bindings;
 use super::faults::Slow;
+use super::receipts::Ledger;
 use super::result::ResultSet;
 use super::runs::{Outcome, Run};
 use super::submission::{StatementCount, Submission};
@@ -15,13 +16,13 @@ use crate::engine::{Bindings, Grid, GridColumn, Session, SessionContext, SqlErro
 pub(super) async fn execute(
     server: &Server,
     submission: Submission,
-    run: &Run,
+    ledger: Ledger,
     slow: Slow,
 ) -> Outcome {
-    let limit = submission.timeout;
+    let (limit, run) = (submission.timeout, ledger.run());
     let work = async {
         tokio::time::sleep(slow.0).await;
-        statements(server, submission, run).await
+        statements(server, submission, ledger).await
     };
     tokio::select! {
         // What has ended has ended, even if the client gave up at the same moment.
@@ -45,8 +46,9 @@ pub(super) async fn passed(limit: Option<Duration>) -> Duration {
 async fn statements(
     server: &Server,
     submission: Submission,
-    run: &Run,
+    mut ledger: Ledger,
 ) -> Result<Outcome, SqlError> {
+    let run = &ledger.run();
     let texts = Session::split(&submission.statement)?;
     if let StatementCount::Exactly(wanted) = submission.count
         && wanted != texts.len()
@@ -71,14 +73,14 @@ async fn statements(
             refuse(refused_alone(text).or_else(|| refused_always(text)))?;
             let bindings = bindings(submission.bindings)?;
             server.faults.count(|counters| counters.statements += 1);
-            let grid = session.execute_batch(text, &bindings).await?;
+            let grid = ledger.execute(&mut session, 0, text, &bindings).await?;
             Ok(Outcome::Succeeded {
                 result: result_set(grid, run)?,
                 children: Vec::new(),
             })
         }
         texts if submission.bindings.is_empty() => {
-            several(&mut session, &submission.statement, texts, run, server).await
+            several(&mut session, &submission.statement, texts, ledger, server).await
         }
         _ => Err(SqlError::new(
             "000002",
@@ -100,15 +102,18 @@ async fn several(
     session: &mut Session,
     request: &str,
     texts: &[String],
-    run: &Run,
+    mut ledger: Ledger,
     server: &Server,
 ) -> Result<Outcome, SqlError> {
+    let run = &ledger.run();
     let mut children = Vec::with_capacity(texts.len());
-    for text in texts {
+    for (index, text) in texts.iter().enumerate() {
         let ended = match refuse(refused_always(text)) {
             Ok(()) => {
                 server.faults.count(|counters| counters.statements += 1);
-                session.execute(text, &Bindings::new()).await
+                ledger
+                    .execute(session, index, text, &[Bindings::new()])
+                    .await
             }
             Err(error) => Err(error),
         };

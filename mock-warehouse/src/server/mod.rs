@@ -8,6 +8,7 @@ mod connection;
 mod driver;
 mod execute;
 mod faults;
+mod receipts;
 mod refusal;
 mod result;
 mod runs;

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use super::execute::execute;
 use super::faults::{Moment, Slow};
+use super::receipts::{self, Ledger, Receipt};
 use super::refusal::Refusal;
 use super::runs::{Admission, Ending, Mode, Outcome, Run, Ticket};
 use super::submission::{self, Submission};
@@ -54,7 +55,10 @@ async fn submit(
     let submission = submission::read(&headers, &body)?;
     check_role(&user, submission.role.as_deref())?;
     let mode = query.mode();
+    let before = query.request_id.as_ref().filter(|_| query.is_retry());
+    let before = before.and_then(|id| receipts::find(&server, &user.name, id));
     let ticket = Ticket {
+        before: before.as_ref().map(Receipt::identity),
         is_retry: query.is_retry(),
         mode,
         nulls: query.nulls(),
@@ -64,7 +68,8 @@ async fn submit(
     let run = match server.runs.admit(ticket) {
         Admission::Known(run) => run,
         Admission::New(run, ending) => {
-            start(&server, submission, Arc::clone(&run), ending, slow);
+            let ledger = Ledger::new(&server, &run, before);
+            start(&server, submission, ledger, ending, slow);
             run
         }
     };
@@ -87,12 +92,14 @@ fn check_role(user: &User, role: Option<&str>) -> Result<(), Refusal> {
 }
 
 /// Runs the statement on a thread of its own, so that it goes on when the client goes away.
-fn start(server: &Server, submission: Submission, run: Arc<Run>, ending: Ending, slow: Slow) {
+fn start(server: &Server, submission: Submission, ledger: Ledger, ending: Ending, slow: Slow) {
     let (server, tracked) = (server.clone(), server.statements.token());
     let runtime = Handle::current();
     let work = move || {
-        let outcome = runtime.block_on(execute(&server, submission, &run, slow));
+        let outcome = runtime.block_on(execute(&server, submission, ledger, slow));
         ending.send_replace(Some(Arc::new(outcome)));
+        // Whoever waits for the last statement may want to open the folder anew.
+        drop(server);
         drop(tracked);
     };
     let started: io::Result<_> = thread::Builder::new()

@@ -87,7 +87,7 @@ async fn a_warehouse_that_cannot_run_says_so_and_a_remedy_helps() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_statement_needs_is_taken_away_just_before_it() {
-    let insert = "INSERT INTO t (n) SELECT n + 1 FROM t";
+    let insert = "INSERT INTO t SELECT n, other FROM t";
     for (statement, code) in [
         (
             format!("REVOKE INSERT ON TABLE DB.S.T FROM ROLE {ROLE}"),
@@ -98,7 +98,10 @@ async fn what_a_statement_needs_is_taken_away_just_before_it() {
             "CREATE OR REPLACE TABLE DB.S.T (n NUMBER)".to_owned(),
             "002003",
         ),
-        ("ALTER TABLE DB.S.T DROP COLUMN n".to_owned(), "000904"),
+        (
+            "ALTER TABLE DB.S.T ADD COLUMN third NUMBER".to_owned(),
+            "002020",
+        ),
     ] {
         let wire = Wire::new().await;
         wire.admin("CREATE OR REPLACE TABLE DB.S.T (n NUMBER, other NUMBER)")
@@ -117,7 +120,11 @@ async fn what_a_statement_needs_is_taken_away_just_before_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_that_cannot_happen_is_no_silence() {
     let wire = Wire::new().await;
-    for fault in ["sql:DROP TABLE DB.S.NOSUCH", "quota:NOSUCH", "revoke:NOBODY"] {
+    for fault in [
+        "sql:DROP TABLE DB.S.NOSUCH",
+        "quota:NOSUCH",
+        "revoke:NOBODY",
+    ] {
         wire.fault(&format!("{fault}@submit=1"));
         let answer = wire.statement("", "SELECT 1").send().await.unwrap();
         assert_eq!(answer.status(), 500, "{fault}");

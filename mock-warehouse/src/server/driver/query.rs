@@ -51,6 +51,7 @@ pub(super) async fn submit(
         is_retry: true,
         mode,
         nulls: Nulls::Null,
+        before: None,
     };
     let run = match server.drivers.runs.admit(ticket) {
         Admission::Known(run) => run,

@@ -14,8 +14,8 @@ use futures::{FutureExt, StreamExt};
 
 use super::{FaultKind, Step, answer};
 use crate::engine::{Bindings, Session};
-use crate::server::Server;
 use crate::server::connection::{Connection, Cut};
+use crate::server::{Server, receipts};
 
 /// What the server takes for the present while it answers a request: seconds since the epoch.
 #[derive(Debug, Clone, Copy)]
@@ -160,6 +160,7 @@ fn forget(server: &Server, uri: &Uri) {
     let request_ids = pairs.filter_map(|pair| pair.strip_prefix("requestId="));
     for id in request_ids {
         server.runs.forget_request(id);
+        receipts::forget(server, id);
         server.drivers.forget_request(id);
     }
 }

@@ -46,7 +46,9 @@ fn of_stage(code: &str, message: &str) -> Response {
 
 /// A fault that could not be made to happen: the test that asked for it has to know.
 pub(super) fn impossible(fault: &FaultKind, reason: &str) -> Response {
-    let message = format!("the fault `{fault}` could not happen: {reason}\nhint: correct or remove the rule\n");
+    let message = format!(
+        "the fault `{fault}` could not happen: {reason}\nhint: correct or remove the rule\n"
+    );
     tracing::error!(%fault, reason, "a fault could not happen");
     (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
 }

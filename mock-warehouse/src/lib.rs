@@ -10,4 +10,5 @@ mod server;
 mod warehouse;
 
 pub use key::{KeyError, PublicKey};
+pub use server::{Counters, Fault, FaultKind, Faults, HowOften, RuleState, Step, WrongFault};
 pub use warehouse::{Config, MockWarehouse, Registration, StartError, Storage};

@@ -2,7 +2,7 @@
 //! makes a new catalog that shares what did not change.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -12,7 +12,7 @@ use arrow::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{SqlError, described::with_table, sql_type::SqlType};
+use super::{Note, SqlError, described::with_table, sql_type::SqlType, warehouses::WarehouseBody};
 
 /// The user who may do everything; it has no key, so nobody logs in as it.
 pub(crate) const ADMINISTRATOR: &str = "ADMIN";
@@ -102,6 +102,7 @@ pub(crate) enum Body {
     View(View),
     Stage(Stage),
     FileFormat { parquet: bool },
+    Warehouse(WarehouseBody),
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -227,6 +228,9 @@ pub(crate) struct Catalog {
     #[serde(with = "pairs")]
     pub(crate) objects: BTreeMap<Key, Object>,
     pub(crate) grants: BTreeSet<Grant>,
+    /// Oldest first.
+    #[serde(default)]
+    pub(crate) notes: VecDeque<Arc<Note>>,
 }
 
 impl Catalog {

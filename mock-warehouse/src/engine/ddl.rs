@@ -10,7 +10,7 @@ use super::{
     grants, names,
     session::Work,
     shared::folded,
-    tables,
+    tables, warehouses,
 };
 
 /// Runs a statement that changes what exists.
@@ -230,6 +230,11 @@ fn body(work: &Work, kind: Kind, properties: &Properties) -> Result<Body, SqlErr
             parquet: property(properties, "TYPE")
                 .is_some_and(|name| name.eq_ignore_ascii_case("PARQUET")),
         },
+        Kind::Warehouse => {
+            let mut body = Body::Plain;
+            warehouses::set(&mut body, properties);
+            body
+        }
         _ => Body::Plain,
     })
 }
@@ -285,6 +290,11 @@ async fn alter(
     }
     let skip = cursor.accept("IF EXISTS");
     let key = names::key(&work.context, kind, &cursor.name()?)?;
+    if kind == Kind::Warehouse
+        && let Some(done) = warehouses::alter(work, cursor, &key)?
+    {
+        return Ok(done);
+    }
     let unset = cursor.accept("UNSET");
     if !unset {
         cursor.expect("SET")?;
@@ -314,6 +324,7 @@ async fn alter(
                     stage.url = Some(url);
                 }
             }
+            body if key.kind == Kind::Warehouse => warehouses::set(body, &properties),
             _ => {}
         }
         if let Some(comment) = property(&properties, "COMMENT") {

@@ -24,6 +24,7 @@ mod information;
 mod merge;
 mod multi_insert;
 mod names;
+mod notes;
 mod query;
 mod resolve;
 mod rewrite;
@@ -32,15 +33,18 @@ mod shared;
 mod show;
 mod sql_type;
 mod stage;
+mod staged_files;
 mod store;
 mod tables;
 mod target;
 mod text;
 mod transaction;
 mod waits;
+mod warehouses;
 
 pub use error::{OpenError, SqlError};
 pub use grid::{Grid, GridColumn, StatementKind, Stats};
+pub use notes::Note;
 pub use session::{
     Binding, Bindings, Session, SessionContext, StageEncryption, StageLocation, StageUse,
 };

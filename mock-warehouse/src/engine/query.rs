@@ -37,6 +37,7 @@ use super::{
     session::Work,
     stage::{self, StagedRows},
     text::{self, Normalized, staged_index, staged_name},
+    warehouses,
 };
 
 /// DataFusion with our functions, as each query starts with it.
@@ -145,15 +146,13 @@ impl Scene {
                 &["USAGE", "OPERATE"],
             )
         });
-        if !reads || usable {
-            return Ok(());
+        match current {
+            _ if !reads => Ok(()),
+            Some(name) if usable => {
+                warehouses::require_running(&self.catalog, &Key::new(Kind::Warehouse, &[name]))
+            }
+            _ => Err(warehouses::none_active()),
         }
-        Err(SqlError::new(
-            "000606",
-            "57P03",
-            "No active warehouse selected in the current session.  Select an active warehouse with the 'use warehouse' \
-             command.",
-        ))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Grid, SqlError, StatementKind,
+    Grid, Note, SqlError, StatementKind,
     access::Access,
     catalog::{Catalog, Key},
     command, ddl, dml, encode, merge, query,
@@ -102,7 +102,7 @@ pub enum StageEncryption {
 /// One session: run its statements one after another.
 #[derive(Debug)]
 pub struct Session {
-    work: Arc<Mutex<Work>>,
+    pub(super) work: Arc<Mutex<Work>>,
 }
 
 impl Session {
@@ -260,11 +260,19 @@ impl Work {
 
     /// Commits what is open, if anything.
     pub(crate) fn commit(&mut self) -> Result<(), SqlError> {
+        self.commit_with(None)
+    }
+
+    /// Commits what is open, if anything, and with it the note.
+    pub(super) fn commit_with(&mut self, note: Option<Note>) -> Result<(), SqlError> {
         if let Some(transaction) = self.transaction.take()
             && !transaction.is_empty()
         {
             self.shared.change(|catalog| {
                 transaction.apply(catalog);
+                if let Some(note) = note {
+                    catalog.add_note(note);
+                }
                 Ok(())
             })?;
         }

@@ -155,6 +155,15 @@ impl Sessions {
         Ok(self.grant(&mut book, session))
     }
 
+    /// Makes a session token one that has to be renewed. A master token renews nothing any more.
+    pub(super) fn expire(&self, token: &str) {
+        let mut book = self.swept();
+        if let Some(grant) = book.by_token.get_mut(token) {
+            grant.expires = Instant::now();
+        }
+        book.by_master_token.remove(token);
+    }
+
     /// Ends the session of a token, even an expired one. What it still runs ends on its own.
     pub(super) fn close(&self, token: &str) -> Result<(), TokenFault> {
         let mut book = self.swept();

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::Method;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Result, s3_error};
@@ -71,6 +72,20 @@ impl TemporaryKeys {
         all.retain(|_, issued| now.saturating_duration_since(issued.expires) < VALIDITY);
         all.insert(key.access_key.clone(), issued);
         key
+    }
+
+    /// Ends the validity of the temporary key that has signed the request, if one has.
+    pub(in crate::server) fn expire(&self, headers: &HeaderMap) {
+        let signature = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let key = signature
+            .and_then(|text| text.split_once("Credential="))
+            .and_then(|(_, rest)| rest.split('/').next());
+        let mut all = self.issued();
+        if let Some(issued) = key.and_then(|key| all.get_mut(key)) {
+            issued.expires = Instant::now();
+        }
     }
 
     /// Whether the key, if it is a temporary one, allows this request.

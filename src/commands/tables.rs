@@ -135,7 +135,8 @@ pub(super) fn sink(config: &Config, tables: Vec<TargetTable>) -> anyhow::Result<
     config.require_warehouse()?;
     let warehouse = warehouse::Config::from(&config.warehouse);
     let client = Client::new(&warehouse, &warehouse.read_key()?)?;
-    let stage = Stage::open(&client, &warehouse).context("opening the stage")?;
+    // The sink tries again itself, and tells of it.
+    let stage = Stage::open(&client.without_retries(), &warehouse).context("opening the stage")?;
     let objects = Objects {
         control: ControlTable::new(CONTROL),
         stage: warehouse.stage.to_uppercase(),

@@ -108,13 +108,13 @@ impl Error {
     }
 
     /// Whether a statement was ended, or not ended in time, because of others: it waited too long for a lock, was the victim of a
-    /// deadlock, or reached its time limit. Run anew, it may work.
+    /// deadlock, was cancelled, or reached its time limit; or what became of it is no longer known. Run anew, it may work.
     pub fn was_interrupted(&self) -> bool {
         match self {
             Self::StillRunning { .. } => true,
             // The words are in the message whatever the code is; nobody has recorded all of the codes.
             Self::Rejected { code, message, .. } => {
-                matches!(code.as_str(), "000625" | "000630")
+                matches!(code.as_str(), "000604" | "000625" | "000630" | "000709")
                     || [
                         "waiters for this lock",
                         "lock on table",
@@ -229,8 +229,20 @@ fn rejection_hint(code: &str) -> Option<&'static str> {
         "391918" => {
             "warehouse.database and warehouse.schema must exist and warehouse.role must have USAGE on both"
         }
-        "000606" => "warehouse.warehouse must exist and warehouse.role must have USAGE on it",
+        "000606" => {
+            "warehouse.warehouse must exist, warehouse.role must have USAGE on it, and it must resume by itself: ALTER WAREHOUSE <name> SET AUTO_RESUME = TRUE"
+        }
         "000630" => "raise warehouse.statement_timeout, or use a larger warehouse",
+        "000604" => "somebody cancelled the statement; a load is tried again",
+        "000625" => {
+            "other statements hold the table for long: find them in SHOW LOCKS; a load is tried again"
+        }
+        "000709" => {
+            "the warehouse has forgotten the statement; a load is tried again and finds what was done"
+        }
+        "090073" => {
+            "the resource monitor of warehouse.warehouse has used up its quota: raise it (ALTER RESOURCE MONITOR ... SET CREDIT_QUOTA), or wait for its next period"
+        }
         "391911" => {
             "the SQL API runs neither PUT nor GET, USE, BEGIN, COMMIT or ROLLBACK on their own"
         }

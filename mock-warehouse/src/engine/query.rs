@@ -28,13 +28,16 @@ use super::{
     Bindings, Grid, SqlError,
     access::Access,
     catalog::{Catalog, Key, Kind},
-    comparisons::refuse_zoned,
-    encode,
+    comparisons::refuse_incomparable,
+    encode, flatten,
     functions::{self, Formats},
     names::parts,
+    operators::Operators,
     resolve::{Resolver, Source},
     rewrite::{Constants, Rewriter},
+    sequences::next_values,
     session::Work,
+    shared::Shared,
     stage::{self, StagedRows},
     text::{self, Normalized, staged_index, staged_name},
     warehouses,
@@ -55,6 +58,11 @@ static BASE: LazyLock<SessionState> = LazyLock::new(|| {
         datafusion::execution::FunctionRegistry::register_udf(&mut state, function)
             .expect("a function of a new name can be registered");
     }
+    datafusion::execution::FunctionRegistry::register_expr_planner(
+        &mut state,
+        Arc::new(Operators::new()),
+    )
+    .expect("a session state takes planners");
     state
 });
 
@@ -66,12 +74,14 @@ pub(crate) struct Rows {
 }
 
 /// A statement prepared to run against one snapshot.
+#[derive(Clone)]
 pub(crate) struct Scene {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) access: Access,
     pub(crate) constants: Constants,
     pub(crate) staged: Vec<StagedRows>,
     pub(crate) titles: Vec<String>,
+    shared: Arc<Shared>,
 }
 
 impl Scene {
@@ -99,6 +109,7 @@ impl Scene {
             },
             staged,
             titles: normalized.titles.clone(),
+            shared: Arc::clone(&work.shared),
         })
     }
 
@@ -132,12 +143,12 @@ impl Scene {
                 batches: staged.batches.clone(),
             });
         }
-        let rows = planned(query, sources, &self.constants).await?;
+        let rows = planned(query, sources, &self.constants, &self.shared).await?;
         Ok((rows, names))
     }
 
     /// Whoever reads tables needs a warehouse.
-    fn require_warehouse(&self, reads: bool) -> Result<(), SqlError> {
+    pub(crate) fn require_warehouse(&self, reads: bool) -> Result<(), SqlError> {
         let current = self.constants.context.warehouse.as_deref();
         let usable = current.is_some_and(|name| {
             self.access.has(
@@ -197,6 +208,7 @@ async fn planned(
     query: Query,
     sources: Vec<Source>,
     constants: &Constants,
+    shared: &Arc<Shared>,
 ) -> Result<Rows, SqlError> {
     let mut config = BASE.config().clone();
     let options = config.options_mut();
@@ -209,13 +221,15 @@ async fn planned(
         ))
         .build();
     let context = DataFusionContext::new_with_state(state);
+    context.register_udf(next_values(shared));
     for source in sources {
         let table = MemTable::try_new(source.schema, vec![source.batches])?;
         context.register_table(TableReference::bare(source.name), Arc::new(table))?;
     }
     let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
     let plan = context.state().statement_to_plan(statement).await?;
-    refuse_zoned(&plan)?;
+    let plan = flatten::unnested(plan)?;
+    refuse_incomparable(&plan)?;
     let frame = context.execute_logical_plan(plan).await?;
     let schema: Schema = frame.schema().as_arrow().clone();
     let batches = frame.collect().await?;

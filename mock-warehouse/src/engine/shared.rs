@@ -115,7 +115,8 @@ impl Engine {
                     .max(),
                 _ => None,
             });
-        let next_id = used.max().unwrap_or(0) + 1;
+        let counters = catalog.objects.values().flat_map(counters_of);
+        let next_id = used.chain(counters).max().unwrap_or(0) + 1;
         Self {
             shared: Arc::new(Shared {
                 catalog: Mutex::new(Arc::new(catalog)),
@@ -262,6 +263,18 @@ impl Engine {
     /// The objects behind the stages: the key is `<bucket>/<path>`.
     pub fn stage_files(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.shared.files)
+    }
+}
+
+/// The counters that an object has.
+fn counters_of(object: &Object) -> Vec<u64> {
+    match &object.body {
+        Body::Sequence(sequence) => vec![sequence.counter],
+        Body::Table(table) => {
+            let identities = table.columns.iter().filter_map(|column| column.identity);
+            identities.map(|identity| identity.counter).collect()
+        }
+        _ => vec![],
     }
 }
 

@@ -61,10 +61,10 @@ impl Default for Pace {
 /// Speaks to one account as one user. Clones share the connections and the token; any number of calls may run at once.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    url: String,
+    pub(super) http: reqwest::Client,
+    pub(super) url: String,
     authenticator: Arc<Authenticator>,
-    session: Session,
+    pub(super) session: Session,
     statement_timeout: Duration,
     retry_for: Duration,
     pub(super) pace: Pace,

@@ -2,6 +2,7 @@
 //! transactions, locks and privileges. Knows nothing of HTTP.
 
 mod access;
+mod alter_column;
 mod batch;
 mod bindings;
 mod catalog;

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::{
 };
 
 use super::{
-    Bindings, Grid, SqlError,
+    Bindings, Grid, SqlError, alter_column,
     catalog::{Body, Column, Kind, Part, Table, View},
     ddl::{Existing, put, said},
     dml::default_of,
@@ -269,11 +269,23 @@ pub(crate) async fn alter_table(
     };
     let key = owned(work, &alter.name)?;
     for operation in alter.operations {
-        let AlterTableOperation::AddColumn { column_def, .. } = operation else {
-            return Err(SqlError::unsupported(format!("ALTER TABLE {operation}")));
+        let _lock = super::dml::locked(work, &key).await?;
+        let column_def = match operation {
+            AlterTableOperation::AddColumn { column_def, .. } => column_def,
+            AlterTableOperation::AlterColumn { column_name, op } => {
+                alter_column::alter(work, &key, &column_name.value, &op)?;
+                continue;
+            }
+            AlterTableOperation::RenameColumn {
+                old_column_name: old,
+                new_column_name: new,
+            } => {
+                alter_column::rename(work, &key, &old.value, &new.value)?;
+                continue;
+            }
+            other => return Err(SqlError::unsupported(format!("ALTER TABLE {other}"))),
         };
         let added = column(&column_def)?;
-        let _lock = super::dml::locked(work, &key).await?;
         let table = Arc::clone(
             work.view()
                 .table(&key.path)

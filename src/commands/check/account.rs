@@ -1,0 +1,429 @@
+//! The account: key, way there, clock, sign-in, role; then the objects, and the files of the stage.
+
+use std::time::{Duration, SystemTime};
+
+use super::grants::Grants;
+use super::objects::{Need, Place, judge, line, needs};
+use super::report::{Report, Trouble};
+use super::virtual_warehouse;
+use crate::commands::tables;
+use crate::config::Config;
+use crate::keys::{self, KeyError};
+use crate::sink::stage::Stage;
+use crate::sql::Pipeline;
+use crate::warehouse::setup::{TableContract, Variables, load, misfits};
+use crate::warehouse::{self, Client, Error, Greeting, is_identifier};
+
+/// A token is honoured for an hour; a clock that is off by this has something wrong with it. How much exactly Snowflake tolerates
+/// is not published.
+const MOST_SKEW: Duration = Duration::from_secs(60);
+
+/// A passing failure is tried again for so long at most: somebody waits.
+const RETRY_FOR: Duration = Duration::from_secs(5);
+
+/// Longest wait for the stage's storage; its own client would try again for minutes.
+const STORAGE_LIMIT: Duration = Duration::from_secs(20);
+
+/// The lines that come before the objects.
+const BEFORE: [&str; 6] = [
+    "warehouse settings",
+    "private key",
+    "account",
+    "clock",
+    "sign-in",
+    "role",
+];
+
+pub(super) async fn check(
+    report: &mut Report,
+    config: &Config,
+    pipeline: Option<&Pipeline>,
+    program: &str,
+) {
+    let Some(client) = connected(report, config, program).await else {
+        report.skip("warehouse objects", "needs role");
+        return stage_files(report, config).await;
+    };
+    match pipeline {
+        None => report.skip("warehouse objects", "needs pipeline"),
+        Some(pipeline) => {
+            let looking = look_at_objects(report, config, pipeline, &client, program);
+            if let Err(error) = looking.await {
+                report.add("warehouse objects", Err(Trouble::of(error)));
+            }
+        }
+    }
+    stage_files(report, config).await;
+}
+
+/// A client that is signed in as the loader's role, or a report that says why there is none.
+async fn connected(report: &mut Report, config: &Config, program: &str) -> Option<Client> {
+    let skip_after = |report: &mut Report, name: &str| {
+        let at = BEFORE.iter().position(|other| *other == name);
+        for later in BEFORE.iter().skip(at.map_or(0, |at| at + 1)) {
+            report.skip(*later, format!("needs {name}"));
+        }
+    };
+    let settings = settings(config);
+    let warehouse = match settings {
+        Ok(warehouse) => {
+            let found = format!("account {}, user {}", warehouse.account, warehouse.user);
+            report.add("warehouse settings", Ok(found));
+            warehouse
+        }
+        Err(trouble) => {
+            report.add("warehouse settings", Err(trouble));
+            skip_after(report, "warehouse settings");
+            return None;
+        }
+    };
+    let client = match key(&warehouse, program) {
+        Ok((client, found)) => {
+            report.add("private key", Ok(found));
+            client
+        }
+        Err(trouble) => {
+            report.add("private key", Err(trouble));
+            skip_after(report, "private key");
+            return None;
+        }
+    };
+    let greeting = client.greet().await;
+    let now = SystemTime::now();
+    let (reached, greeting) = reached(&warehouse, greeting);
+    if !report.add("account", reached) {
+        skip_after(report, "account");
+        return None;
+    }
+    let skew = greeting.and_then(|greeting| skew(greeting.now?, now));
+    report.add("clock", clock(skew));
+    // What a default role may not do, a signed-in user is refused for: only a refused token counts here.
+    let asked = client.nowhere().execute("SHOW GRANTS").await;
+    if !report.add("sign-in", signed_in(asked.err(), skew, &warehouse)) {
+        skip_after(report, "sign-in");
+        return None;
+    }
+    let client = client.nowhere().with_role(&warehouse.role);
+    let asked = client.execute("SHOW GRANTS").await;
+    report
+        .add("role", role(asked.err(), &warehouse))
+        .then_some(client)
+}
+
+fn settings(config: &Config) -> Result<warehouse::Config, Trouble> {
+    config.require_warehouse().map_err(|error| {
+        let trouble = Trouble::of(error);
+        match config.warehouse.account.is_empty() {
+            true => Trouble::new(
+                trouble.found,
+                "[warehouse] account = \"<organisation>-<account>\"",
+            ),
+            false => trouble,
+        }
+    })?;
+    let mut warehouse = warehouse::Config::from(&config.warehouse);
+    warehouse.validate().map_err(Trouble::of)?;
+    warehouse.retry_for = warehouse.retry_for.min(RETRY_FOR);
+    Ok(warehouse)
+}
+
+fn key(warehouse: &warehouse::Config, program: &str) -> Result<(Client, String), Trouble> {
+    let file = warehouse.private_key_file.display();
+    let pair = warehouse.read_key().map_err(|error| {
+        let named = "[warehouse] private_key_file = \"<file>\"";
+        let passphrase = format!("export {}='<passphrase>'", keys::PASSPHRASE_VARIABLE);
+        match &error {
+            Error::Key(KeyError::Unreadable { path, .. })
+                if *path == warehouse.private_key_file && !path.exists() =>
+            {
+                Trouble {
+                    found: Trouble::of(error).found,
+                    fixes: vec![format!(
+                        "{program} keys generate --unencrypted --out {file}"
+                    )],
+                }
+                .or(named)
+            }
+            Error::Key(KeyError::PassphraseMissing { .. } | KeyError::PassphraseWrong { .. }) => {
+                Trouble {
+                    found: Trouble::of(error).found,
+                    fixes: vec![passphrase],
+                }
+                .or("[warehouse] private_key_passphrase_file = \"<file>\"")
+            }
+            _ => Trouble::of(error),
+        }
+    })?;
+    let found = format!("{file}, {}", pair.fingerprint());
+    let client = Client::new(warehouse, &pair).map_err(Trouble::of)?;
+    Ok((client, found))
+}
+
+fn reached(
+    warehouse: &warehouse::Config,
+    greeting: Result<Greeting, Error>,
+) -> (Result<String, Trouble>, Option<Greeting>) {
+    let setting = match warehouse.url.is_empty() {
+        true => format!(
+            "[warehouse] account = \"<organisation>-<account>\"  # now {}",
+            warehouse.account
+        ),
+        false => format!(
+            "[warehouse] url = \"https://<account>.snowflakecomputing.com\"  # now {}",
+            warehouse.url
+        ),
+    };
+    match greeting {
+        Ok(greeting) if greeting.code.is_some() => {
+            let found = format!("the SQL API of {} answers", warehouse.account);
+            (Ok(found), Some(greeting))
+        }
+        Ok(greeting) => {
+            let found = format!(
+                "what answers is no SQL API of Snowflake: HTTP {}",
+                greeting.status
+            );
+            (Err(Trouble::new(found, setting)), None)
+        }
+        Err(error) => {
+            let Trouble { found, .. } = Trouble::of(error);
+            let trouble = Trouble::new(found, setting)
+                .or("let this machine reach that address: name server, firewall, proxy, the account's network policy");
+            (Err(trouble), None)
+        }
+    }
+}
+
+/// How far our clock is from the server's, in seconds; ahead is positive.
+fn skew(theirs: SystemTime, ours: SystemTime) -> Option<i64> {
+    let ahead = match ours.duration_since(theirs) {
+        Ok(ahead) => i64::try_from(ahead.as_secs()).ok()?,
+        Err(behind) => -i64::try_from(behind.duration().as_secs()).ok()?,
+    };
+    Some(ahead)
+}
+
+fn is_off(skew: i64) -> bool {
+    skew.unsigned_abs() > MOST_SKEW.as_secs()
+}
+
+fn clock_trouble(skew: i64) -> (String, &'static str) {
+    let apart = humantime::format_duration(Duration::from_secs(skew.unsigned_abs()));
+    let side = if skew > 0 { "ahead of" } else { "behind" };
+    (
+        format!("this machine's clock is {apart} {side} the warehouse's"),
+        "timedatectl set-ntp true",
+    )
+}
+
+fn clock(skew: Option<i64>) -> Result<String, Trouble> {
+    match skew {
+        None => Ok("the warehouse tells no time".to_owned()),
+        Some(skew) if is_off(skew) => {
+            let (found, fix) = clock_trouble(skew);
+            Err(Trouble::new(found, fix))
+        }
+        Some(skew) => Ok(format!("{} s from the warehouse's", skew.unsigned_abs())),
+    }
+}
+
+fn signed_in(
+    refused: Option<Error>,
+    skew: Option<i64>,
+    warehouse: &warehouse::Config,
+) -> Result<String, Trouble> {
+    match refused {
+        Some(Error::Unauthorized {
+            code,
+            message,
+            identity,
+        }) => {
+            let refused = format!(
+                "the token of {} is refused: {message} ({code})",
+                identity.user
+            );
+            // The clock first: a token of another time is refused whoever signs it.
+            if let Some(skew) = skew.filter(|skew| is_off(*skew)) {
+                let (why, fix) = clock_trouble(skew);
+                return Err(Trouble::new(format!("{why}, and so {refused}"), fix));
+            }
+            let user = match is_identifier(&identity.user) {
+                true => identity.user.clone(),
+                false => format!("\"{}\"", identity.user),
+            };
+            let (account, public_key) = (&identity.account, &identity.public_key);
+            Err(Trouble::new(
+                format!(
+                    "{refused}: its key is not registered with that user, or account or user is not the right one"
+                ),
+                format!("USE ROLE ACCOUNTADMIN; ALTER USER {user} SET RSA_PUBLIC_KEY='{public_key}';"),
+            )
+            .or(format!(
+                "[warehouse] account = \"<organisation>-<account>\"  # now {account}"
+            ))
+            .or(format!(
+                "[warehouse] user = \"<login name>\"  # now {}",
+                identity.user
+            )))
+        }
+        Some(error) if error.is_transient() => Err(Trouble::of(error)),
+        Some(error @ Error::Rejected { .. })
+            if matches!(error.code(), Some("HTTP 403" | "HTTP 404")) =>
+        {
+            Err(Trouble::of(error))
+        }
+        _ => Ok(format!("the token of {} is accepted", warehouse.user)),
+    }
+}
+
+fn role(refused: Option<Error>, warehouse: &warehouse::Config) -> Result<String, Trouble> {
+    let (role, user) = (
+        warehouse.role.to_ascii_uppercase(),
+        warehouse.user.to_ascii_uppercase(),
+    );
+    match refused {
+        None => Ok(format!("{role} is granted to {user}")),
+        Some(error) if error.code() == Some("390186") => Err(Trouble::new(
+            format!("{role} does not exist, or is not granted to {user}"),
+            format!(
+                "USE ROLE ACCOUNTADMIN; CREATE ROLE IF NOT EXISTS {role}; GRANT ROLE {role} TO USER {user};"
+            ),
+        )),
+        Some(error) => Err(Trouble::of(error)),
+    }
+}
+
+/// The objects in the order of dependence; those in a database that is not there are not looked for.
+async fn look_at_objects(
+    report: &mut Report,
+    config: &Config,
+    pipeline: &Pipeline,
+    client: &Client,
+    program: &str,
+) -> anyhow::Result<()> {
+    let warehouse = warehouse::Config::from(&config.warehouse);
+    let folder = pipeline.folder.join("warehouse");
+    let scripts = load(&folder, &Variables::new(&warehouse)?)?;
+    let targets = tables::targets(config, pipeline)?;
+    let contracts = tables::contracts(&targets);
+    let place = Place::new(config);
+    let grants = Grants::of_role(client, &warehouse.role).await?;
+    let mut missing: Option<String> = None;
+    for need in needs(config, &targets, &scripts) {
+        if let Some(outer) = &missing {
+            report.skip(line(&need), format!("needs {outer}"));
+            continue;
+        }
+        let mut judged = judge(&need, &grants, &place);
+        let is_outer = matches!(need.kind, "DATABASE" | "SCHEMA");
+        if let Err(trouble) = &mut judged
+            && is_outer
+            && !grants.know(need.kind, &need.name)
+        {
+            // Nothing of it is there: one command makes it with all that is in it.
+            let all = format!("{program} setup warehouse --role ACCOUNTADMIN");
+            trouble.fixes.insert(0, all);
+        }
+        let good = report.add(line(&need), judged);
+        if !good && is_outer {
+            missing = Some(line(&need));
+        }
+        if good && need.kind == "WAREHOUSE" {
+            virtual_warehouse::check(report, client, &need.name).await?;
+        }
+        let contract = contracts
+            .iter()
+            .find(|contract| need.kind == "TABLE" && need.name == place.full(&contract.name));
+        if let Some(contract) = contract {
+            columns(report, client, &place, &need, contract, good).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn columns(
+    report: &mut Report,
+    client: &Client,
+    place: &Place,
+    need: &Need,
+    contract: &TableContract,
+    visible: bool,
+) -> Result<(), Error> {
+    let name = format!("columns of {}", need.name);
+    if !visible {
+        report.skip(name, format!("needs {}", line(need)));
+        return Ok(());
+    }
+    let misfits = misfits(client, &need.name, contract).await?;
+    let found = if misfits.is_empty() {
+        Ok(format!(
+            "{} columns take what is written",
+            contract.columns.len()
+        ))
+    } else {
+        let (problems, statements): (Vec<_>, Vec<_>) = misfits.into_iter().unzip();
+        Err(Trouble::new(
+            problems.join("; "),
+            place.script(&statements.concat()),
+        ))
+    };
+    report.add(name, found);
+    Ok(())
+}
+
+/// Whether files can be written where an external stage reads them.
+async fn stage_files(report: &mut Report, config: &Config) {
+    let section = &config.warehouse;
+    let (name, url) = ("stage files", &section.stage_url);
+    if url.is_empty() {
+        return report.skip(name, "an internal stage: its privileges say it all");
+    }
+    let warehouse = warehouse::Config::from(section);
+    let stage = match Stage::open(url, &warehouse.stage_properties) {
+        Ok(stage) => stage,
+        Err(error) => {
+            let hint = error.hint();
+            let Trouble { found, .. } = Trouble::of(error);
+            report.add(name, Err(Trouble::new(found, hint)));
+            return;
+        }
+    };
+    let path = format!("sluicebox-check/{}.txt", uuid::Uuid::new_v4());
+    let text = bytes::Bytes::from_static(b"written and removed by `sluicebox check`\n");
+    let writing = tokio::time::timeout(STORAGE_LIMIT, stage.put(&path, text)).await;
+    let found = match writing {
+        Ok(Ok(())) => {
+            stage.remove_all(&[path]).await;
+            Ok(format!("{url} can be written to"))
+        }
+        Ok(Err(error)) => {
+            let hint = error.hint();
+            let Trouble { found, .. } = Trouble::of(error);
+            Err(storage_trouble(found, hint, url))
+        }
+        Err(_) => Err(storage_trouble(
+            format!("{url} does not answer within {} s", STORAGE_LIMIT.as_secs()),
+            "check warehouse.stage_url, warehouse.stage_properties and the network",
+            url,
+        )),
+    };
+    report.add(name, found);
+}
+
+fn storage_trouble(found: String, hint: &str, url: &str) -> Trouble {
+    match url.starts_with("s3://") {
+        true => Trouble::new(
+            found,
+            "export SLUICEBOX_WAREHOUSE__STAGE_PROPERTIES__AWS_ACCESS_KEY_ID='<key>' \
+             SLUICEBOX_WAREHOUSE__STAGE_PROPERTIES__AWS_SECRET_ACCESS_KEY='<secret>'",
+        )
+        .or(format!(
+            "{hint}: s3:PutObject and s3:DeleteObject on {url}*"
+        )),
+        false => Trouble::new(found, hint),
+    }
+}
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

@@ -93,7 +93,7 @@ impl Kafka {
         self.consumer_with(own, DefaultConsumerContext)
     }
 
-    pub(super) fn consumer_with<C: ConsumerContext>(
+    fn consumer_with<C: ConsumerContext>(
         &self,
         own: &[(&str, &str)],
         context: C,

@@ -21,8 +21,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Longest wait for an answer that no error explains.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
-/// A broker whose listener speaks something else is tried again and again; so many errors are enough to judge by.
-const ENOUGH: usize = 3;
+/// Longest wait before what was told meanwhile is looked at.
+const ASK_LIMIT: Duration = Duration::from_millis(500);
+
+/// A broker that is just starting closes connections too; one that goes on doing so for so long means it.
+const CLOSED_LIMIT: Duration = Duration::from_secs(2);
 
 /// The port of a server that names none.
 const DEFAULT_PORT: u16 = 9092;
@@ -89,19 +92,26 @@ fn connect(server: &str) -> Result<(), String> {
     Err(why)
 }
 
+/// An error's code, where it has one, and its reason.
+type Told = (Option<RDKafkaErrorCode>, String);
+
 /// Keeps what librdkafka tells.
 #[derive(Clone, Default)]
-struct Listening(Arc<Mutex<Vec<(Option<RDKafkaErrorCode>, String)>>>);
+struct Listening(Arc<Mutex<Vec<Told>>>);
 
 impl Listening {
-    fn heard(&self) -> Vec<(Option<RDKafkaErrorCode>, String)> {
+    fn heard(&self) -> Vec<Told> {
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         heard.clone()
     }
 }
 
 impl ClientContext for Listening {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+    /// A connection that is closed is told here only.
+    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.push((None, message.to_owned()));
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +130,11 @@ impl Kafka {
             ("group.id", "sluicebox-check"),
             ("reconnect.backoff.max.ms", "500"),
         ];
-        let consumer = self.consumer_with(&own, heard.clone()).map_err(refused)?;
+        let mut settings = self.client(&own);
+        settings.set_log_level(RDKafkaLogLevel::Info);
+        let consumer: BaseConsumer<Listening> = settings
+            .create_with_context(heard.clone())
+            .map_err(|error| refused(self.unavailable("the creation of a client", error)))?;
         let answer = ask(&consumer, &heard);
         // A consumer waits for its brokers when it is closed; nobody is to wait for that.
         std::thread::spawn(move || drop(consumer));
@@ -137,10 +151,9 @@ fn refused(error: BrokerError) -> Obstacle {
 }
 
 fn ask(consumer: &BaseConsumer<Listening>, heard: &Listening) -> Result<Cluster, Obstacle> {
-    let deadline = Instant::now() + ANSWER_LIMIT;
+    let start = Instant::now();
     loop {
-        let answer = consumer.fetch_metadata(None, Duration::from_millis(500));
-        let error = match answer {
+        let error = match consumer.fetch_metadata(None, ASK_LIMIT) {
             Ok(metadata) => {
                 let brokers = metadata.brokers().iter();
                 let brokers = brokers
@@ -152,17 +165,20 @@ fn ask(consumer: &BaseConsumer<Listening>, heard: &Listening) -> Result<Cluster,
         };
         // Errors are handed over in a poll.
         while consumer.poll(Duration::ZERO).is_some() {}
-        let told = heard.heard();
-        match obstacle(&told) {
-            Some(Obstacle::Other(_)) | None if Instant::now() < deadline => {}
-            Some(obstacle) => return Err(obstacle),
-            None => return Err(Obstacle::Other(error.to_string())),
+        let found = obstacle(&heard.heard());
+        let limit = match found {
+            Some(Obstacle::Other(_)) | None => ANSWER_LIMIT,
+            Some(Obstacle::NeedsTls | Obstacle::NeedsSasl) => CLOSED_LIMIT,
+            Some(_) => Duration::ZERO,
+        };
+        if start.elapsed() >= limit {
+            return Err(found.unwrap_or_else(|| Obstacle::Other(error.to_string())));
         }
     }
 }
 
 /// What the errors so far mean; None before they mean anything.
-fn obstacle(told: &[(Option<RDKafkaErrorCode>, String)]) -> Option<Obstacle> {
+fn obstacle(told: &[Told]) -> Option<Obstacle> {
     for (code, reason) in told {
         let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some((_, known)) = line.split_once("supported mechanisms: ") {
@@ -172,27 +188,115 @@ fn obstacle(told: &[(Option<RDKafkaErrorCode>, String)]) -> Option<Obstacle> {
         if line.contains("certificate") {
             return Some(Obstacle::Untrusted(line));
         }
-        if line.contains("wrong version number") || line.contains("packet length too long") {
+        if [
+            "wrong version number",
+            "packet length too long",
+            "connecting to a PLAINTEXT broker",
+        ]
+        .iter()
+        .any(|words| line.contains(words))
+        {
             return Some(Obstacle::SpeaksPlain);
         }
-        if line.contains("incorrect security.protocol")
-            || line.contains("connecting to a SSL listener")
-        {
-            return Some(Obstacle::NeedsTls);
-        }
-        if *code == Some(RDKafkaErrorCode::Authentication)
-            || *code == Some(RDKafkaErrorCode::SaslAuthenticationFailed)
-        {
+        if matches!(
+            code,
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
+        ) {
             return Some(Obstacle::Credentials);
         }
     }
-    // A listener with SASL answers which requests it knows, then closes the connection at the first other one.
-    let closed = told
-        .iter()
-        .filter(|(_, reason)| reason.contains("Disconnected") && reason.contains("in state UP"));
-    if closed.count() >= ENOUGH {
+    let closed_in = |state: &str| {
+        let mut reasons = told.iter().map(|(_, reason)| reason);
+        reasons.any(|reason| reason.contains("Disconnected") && reason.contains(state))
+    };
+    // The first question is which requests the broker knows. A listener with TLS does not understand it; one with SASL answers it,
+    // and closes the connection at the next (Kafka 4.1).
+    if closed_in("in state APIVERSION_QUERY") || closed_in("incorrect security.protocol") {
+        return Some(Obstacle::NeedsTls);
+    }
+    if closed_in("in state UP") {
         return Some(Obstacle::NeedsSasl);
     }
-    told.last()
-        .map(|(_, reason)| Obstacle::Other(reason.split_whitespace().collect::<Vec<_>>().join(" ")))
+    // That all brokers are down says nothing new.
+    let is_telling = |reason: &&String| !reason.contains("brokers are down");
+    let mut reasons = told.iter().map(|(_, reason)| reason);
+    let reason = reasons.clone().rfind(is_telling).or(reasons.next_back())?;
+    let line: Vec<&str> = reason.split_whitespace().collect();
+    Some(Obstacle::Other(line.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_librdkafka_tells_names_the_obstacle() {
+        let none = None;
+        let table = [
+            (
+                none,
+                "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 44ms in state APIVERSION_QUERY)",
+                Obstacle::NeedsTls,
+            ),
+            (
+                none,
+                "h:1/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 2ms in state UP)",
+                Obstacle::NeedsSasl,
+            ),
+            (
+                Some(RDKafkaErrorCode::BrokerTransportFailure),
+                "ssl://h:1/bootstrap: SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT broker listener? (after 4ms in state SSL_HANDSHAKE)",
+                Obstacle::SpeaksPlain,
+            ),
+            (
+                Some(RDKafkaErrorCode::SSL),
+                "ssl://h:1/bootstrap: SSL handshake failed: error:0A00010B:SSL routines::wrong version number: possibly incorrect security.protocol",
+                Obstacle::SpeaksPlain,
+            ),
+            (
+                Some(RDKafkaErrorCode::Authentication),
+                "sasl_plaintext://h:1/bootstrap: SASL authentication error: Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-256 (after 309ms in state AUTH_REQ)",
+                Obstacle::Credentials,
+            ),
+            (
+                Some(RDKafkaErrorCode::Authentication),
+                "sasl_plaintext://h:1/bootstrap: SASL SCRAM-SHA-512 mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-256 (after 3ms in state AUTH_HANDSHAKE)",
+                Obstacle::Mechanism("SCRAM-SHA-256".to_owned()),
+            ),
+            (
+                none,
+                "h:1/bootstrap: Something   new",
+                Obstacle::Other("h:1/bootstrap: Something new".to_owned()),
+            ),
+        ];
+        for (code, reason, expected) in table {
+            let down = (
+                Some(RDKafkaErrorCode::AllBrokersDown),
+                "1/1 brokers are down".to_owned(),
+            );
+            let told = [(code, reason.to_owned()), down];
+            assert_eq!(obstacle(&told), Some(expected), "{reason}");
+        }
+        assert_eq!(obstacle(&[]), None);
+    }
+
+    #[test]
+    fn a_server_that_nobody_listens_at_is_told_with_the_reason() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap().to_string();
+        let tried = connects(&format!("{here}, 127.0.0.1:1,SSL://{here}"));
+        let outcomes: Vec<_> = tried
+            .iter()
+            .map(|(server, outcome)| (server.as_str(), outcome.is_ok()))
+            .collect();
+        let secured = format!("SSL://{here}");
+        assert_eq!(
+            outcomes,
+            [
+                (here.as_str(), true),
+                ("127.0.0.1:1", false),
+                (secured.as_str(), true)
+            ]
+        );
+    }
 }

@@ -3,7 +3,11 @@
 //! Under each heading of the second level, a heading of the third level is a message, with `…` for what differs.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
+
+use crate::support::deployment::Deployment;
+use crate::support::pipeline::Pipeline;
 
 /// Every message under the heading was printed, and what was printed is under some heading.
 pub(super) fn assert_said(heading: &str, said: &[String]) {
@@ -69,4 +73,51 @@ fn a_message_is_found_by_what_stays_the_same_in_it() {
     ] {
         assert_eq!(matches(line, message), expected, "{line}");
     }
+}
+
+#[test]
+fn what_other_commands_say_is_in_the_guide_too() {
+    let deployment = Deployment::new("guide", &Pipeline::customer_metrics());
+    let mut said = Vec::new();
+    let mut fails = |arguments: &[&str]| {
+        let output = deployment.command(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let line = stderr.lines().find(|line| line.starts_with("error: "));
+        said.push(
+            line.unwrap_or_else(|| panic!("{arguments:?}: {stderr}"))
+                .to_owned(),
+        );
+    };
+    fails(&["run", "clean"]);
+    deployment.done(&["setup", "kafka"]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("web.listen={}", taken.local_addr().unwrap());
+    fails(&["--set", &listen, "run", "clean"]);
+    fails(&[
+        "--set",
+        "kafka.bootstrap_servers=127.0.0.1:1",
+        "setup",
+        "kafka",
+    ]);
+    fails(&["verify"]);
+    fails(&["query", "SELECT 1 AS ONE"]);
+    deployment.setup();
+    fails(&["query", "SELECT * FROM NOWHERE"]);
+    fails(&[
+        "--set",
+        "warehouse.account=OTHER",
+        "query",
+        "SELECT 1 AS ONE",
+    ]);
+    fails(&["--set", "sink.flush_intervall=1s", "config"]);
+    let key = deployment.path().join("rsa_key.p8");
+    fails(&[
+        "keys",
+        "generate",
+        "--unencrypted",
+        "--out",
+        key.to_str().unwrap(),
+    ]);
+    assert_said("Other commands", &said);
 }

@@ -238,4 +238,5 @@ fn a_raw_topic_that_forgets_early_is_a_warning() {
     let fix = warning.fix.clone().unwrap();
     scene.apply(&fix);
     assert!(scene.check().of("warning").is_empty());
+    guide::assert_said("Warnings", &scene.said);
 }

@@ -156,7 +156,7 @@ impl Scene {
         fs::create_dir(&tools).unwrap();
         let jars = jars_folder();
         let kafka = format!(
-            "exec java -cp '{}/*' kafka.admin.ConfigCommand \"$@\"",
+            "exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp '{}/*' kafka.admin.ConfigCommand \"$@\"",
             jars.display()
         );
         let binary = format!("exec '{}' \"$@\"", env!("CARGO_BIN_EXE_sluicebox"));

@@ -116,7 +116,7 @@ fn settings(config: &Config) -> Result<warehouse::Config, Trouble> {
         match config.warehouse.account.is_empty() {
             true => Trouble::new(
                 trouble.found,
-                "[warehouse] account = \"<organisation>-<account>\"",
+                "[warehouse] account = \"<account identifier>\"",
             ),
             false => trouble,
         }
@@ -165,11 +165,11 @@ fn reached(
 ) -> (Result<String, Trouble>, Option<Greeting>) {
     let setting = match warehouse.url.is_empty() {
         true => format!(
-            "[warehouse] account = \"<organisation>-<account>\"  # now {}",
+            "[warehouse] account = \"<account identifier>\"  # now {}",
             warehouse.account
         ),
         false => format!(
-            "[warehouse] url = \"https://<account>.snowflakecomputing.com\"  # now {}",
+            "[warehouse] url = \"<https://...>\"  # now {}",
             warehouse.url
         ),
     };
@@ -208,7 +208,9 @@ fn is_off(skew: i64) -> bool {
 }
 
 fn clock_trouble(skew: i64) -> (String, &'static str) {
-    let apart = humantime::format_duration(Duration::from_secs(skew.unsigned_abs()));
+    // Their seconds are whole and the answer took a moment: more than minutes are not known.
+    let minutes = (skew.unsigned_abs() + 30) / 60;
+    let apart = humantime::format_duration(Duration::from_secs(minutes * 60));
     let side = if skew > 0 { "ahead of" } else { "behind" };
     (
         format!("this machine's clock is {apart} {side} the warehouse's"),
@@ -259,7 +261,7 @@ fn signed_in(
                 format!("USE ROLE ACCOUNTADMIN; ALTER USER {user} SET RSA_PUBLIC_KEY='{public_key}';"),
             )
             .or(format!(
-                "[warehouse] account = \"<organisation>-<account>\"  # now {account}"
+                "[warehouse] account = \"<account identifier>\"  # now {account}"
             ))
             .or(format!(
                 "[warehouse] user = \"<login name>\"  # now {}",

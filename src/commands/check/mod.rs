@@ -84,8 +84,14 @@ pub fn run(config: &Config, args: &Args, program: &str) -> anyhow::Result<ExitCo
 
 /// The pipeline, when its queries can be planned and its scripts declare tables that fit them.
 fn pipeline(config: &Config) -> Result<Pipeline, Trouble> {
-    let pipeline =
-        Pipeline::load(&config.pipeline.folder, config.pipeline_settings()).map_err(Trouble::of)?;
+    let folder = &config.pipeline.folder;
+    let pipeline = Pipeline::load(folder, config.pipeline_settings()).map_err(|error| {
+        let trouble = Trouble::of(error);
+        match folder.is_dir() {
+            true => trouble,
+            false => Trouble::new(trouble.found, "[pipeline] folder = \"<folder>\""),
+        }
+    })?;
     let targets = tables::targets(config, &pipeline).map_err(Trouble::of)?;
     tables::check_scripts(&pipeline, &targets).map_err(Trouble::of)?;
     Ok(pipeline)

@@ -201,6 +201,9 @@ impl Misfit {
     /// What changes the table in the warehouse, as a sentence.
     fn remedy_in_place(&self, table: &str) -> String {
         match (self, self.statements(table).as_slice()) {
+            (Self::Missing(columns), _) => {
+                format!("ALTER TABLE {table} ADD COLUMN {}", definitions(columns))
+            }
             (_, [statement]) => statement.clone(),
             (Self::Narrow { column, ours }, [rename, ..]) => format!(
                 "its type cannot be changed in place: {rename}, then ADD COLUMN {} {ours}",
@@ -216,10 +219,11 @@ impl Misfit {
         use WarehouseType::{Number, Text};
         let (column, ours) = match self {
             Self::Missing(columns) => {
-                return vec![format!(
-                    "ALTER TABLE {table} ADD COLUMN {}",
-                    definitions(columns)
-                )];
+                let add = |column: &(String, String)| {
+                    let definition = definitions(std::slice::from_ref(column));
+                    format!("ALTER TABLE {table} ADD COLUMN {definition}")
+                };
+                return columns.iter().map(add).collect();
             }
             Self::Demanded(column) => {
                 return vec![format!(

@@ -1,7 +1,7 @@
 //! A warehouse whose clock is ahead of ours, which is the same as ours being behind: it says so in its answers, and refuses our tokens.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -27,6 +28,8 @@ struct Shared {
     /// Once this file is there, the clocks agree.
     switch: PathBuf,
     http: reqwest::Client,
+    /// The statements that came with a token.
+    asked: Mutex<Vec<Value>>,
 }
 
 impl Skewed {
@@ -42,6 +45,7 @@ impl Skewed {
             ahead: Duration::from_secs(seconds),
             switch: folder.path().join("right"),
             http: reqwest::Client::new(),
+            asked: Mutex::default(),
         });
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -61,6 +65,11 @@ impl Skewed {
         &self.url
     }
 
+    /// The requests with statements that have been passed on or refused.
+    pub(super) fn asked(&self) -> Vec<Value> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+
     pub(super) fn switch(&self) -> &Path {
         &self.shared.switch
     }
@@ -74,6 +83,11 @@ async fn answer(
     body: Bytes,
 ) -> Response<Body> {
     let is_off = !shared.switch.exists();
+    if headers.contains_key(header::AUTHORIZATION)
+        && let Ok(statement) = serde_json::from_slice(&body)
+    {
+        shared.asked.lock().unwrap().push(statement);
+    }
     let mut response = if is_off && headers.contains_key(header::AUTHORIZATION) {
         let refused = r#"{"code":"390144","message":"JWT token is invalid. [0b7a1c1e-0000-4000-8000-000000000000]"}"#;
         let mut response = Response::new(Body::from(refused));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::Value;
 use sluicebox::keys::KeyPair;
 
 use super::guide;
@@ -394,4 +395,42 @@ fn a_clock_that_is_off_is_named_before_the_token_that_it_spoils() {
     assert_eq!(signing_in.fix.as_deref(), Some("timedatectl set-ntp true"));
     scene.play(&case);
     guide::assert_said("The clock", &scene.said);
+    only_shows_and_describes(&warehouse.asked());
+}
+
+/// Statements that change nothing and need no virtual warehouse; none is named, so none can be woken.
+fn only_shows_and_describes(asked: &[Value]) {
+    assert!(asked.len() > 10, "{asked:#?}");
+    for request in asked {
+        let statement = request["statement"].as_str().unwrap();
+        assert!(
+            statement.starts_with("SHOW ") || statement.starts_with("DESCRIBE "),
+            "{statement}"
+        );
+        assert!(request.get("warehouse").is_none(), "{request}");
+    }
+}
+
+#[test]
+fn people_read_a_line_each_and_what_repairs_it_below() {
+    let deployment = Deployment::new("words", &Pipeline::customer_metrics());
+    let output = deployment.command(&["check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "ok      kafka broker: somebody listens at ",
+        &format!(
+            "wrong   topic {}: it does not exist\n        fix: sluicebox --config ",
+            deployment.clean
+        ),
+        "wrong   role: KAFKA_LOADER does not exist, or is not granted to KAFKA_SERVICE\n        fix: USE ROLE ACCOUNTADMIN; ",
+        "skipped warehouse objects: needs role\n",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let (_, summary) = said.trim_end().rsplit_once('\n').unwrap();
+    assert!(
+        summary.contains(" wrong, 1 skipped, 0 warnings"),
+        "{summary}"
+    );
 }

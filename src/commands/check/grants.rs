@@ -1,6 +1,7 @@
 //! What a role may do, from SHOW GRANTS: its own privileges, and those of the roles that were granted to it.
 //!
 //! Privileges that reach the session through the user's secondary roles are not counted: another default would take them away.
+//! SHOW lists 10,000 rows at most: of a role with more privileges than that, some seem to be lacking.
 
 use std::collections::{BTreeMap, BTreeSet};
 

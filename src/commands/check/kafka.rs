@@ -166,20 +166,7 @@ fn security_trouble(obstacle: &Obstacle, servers: &str, properties: &Properties)
                 },
             ),
         ),
-        Obstacle::NeedsSasl => Trouble::new(
-            format!(
-                "the listener at {servers} closes the connection after the first question, in {protocol}: it wants a SASL sign-in"
-            ),
-            format!(
-                "{PROPERTIES} \"security.protocol\" = \"{}\", \"sasl.mechanism\" = \"SCRAM-SHA-512\", \"sasl.username\" = \
-                 \"<user>\"; SLUICEBOX_KAFKA__PROPERTIES__SASL_PASSWORD in the environment",
-                if protocol == "SSL" {
-                    "SASL_SSL"
-                } else {
-                    "SASL_PLAINTEXT"
-                }
-            ),
-        ),
+        Obstacle::NeedsSasl => sign_in_trouble(servers, &protocol),
         Obstacle::Untrusted(message) => Trouble::new(
             format!("the certificate of the broker at {servers} is not trusted: {message}"),
             set(
@@ -206,6 +193,22 @@ fn security_trouble(obstacle: &Obstacle, servers: &str, properties: &Properties)
             ),
         ),
     }
+}
+
+fn sign_in_trouble(servers: &str, protocol: &str) -> Trouble {
+    let signed = match protocol {
+        "SSL" => "SASL_SSL",
+        _ => "SASL_PLAINTEXT",
+    };
+    Trouble::new(
+        format!(
+            "the listener at {servers} closes the connection after the first question, in {protocol}: it wants a SASL sign-in"
+        ),
+        format!(
+            "{PROPERTIES} \"security.protocol\" = \"{signed}\", \"sasl.mechanism\" = \"SCRAM-SHA-512\", \"sasl.username\" = \
+             \"<user>\"; SLUICEBOX_KAFKA__PROPERTIES__SASL_PASSWORD in the environment"
+        ),
+    )
 }
 
 fn credentials_trouble(servers: &str, properties: &Properties) -> Trouble {

@@ -287,6 +287,19 @@ mod tests {
     }
 
     #[test]
+    fn an_internal_stage_is_written_to_by_leave_of_the_warehouse() {
+        let mut config = Config::default();
+        let privileges = |config: &Config| {
+            let needs = needs(config, &[], &[]);
+            let stage = needs.into_iter().find(|need| need.kind == "STAGE");
+            stage.unwrap().privileges
+        };
+        assert_eq!(privileges(&config), ["READ", "WRITE"]);
+        config.warehouse.stage_url = "s3://bucket/".to_owned();
+        assert_eq!(privileges(&config), ["USAGE"]);
+    }
+
+    #[test]
     fn what_is_not_there_is_made_and_granted_in_the_right_place() {
         let need = Need {
             kind: "FILE FORMAT",

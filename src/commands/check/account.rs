@@ -14,6 +14,9 @@ const MOST_SKEW: Duration = Duration::from_secs(60);
 /// A passing failure is tried again for so long at most: somebody waits.
 const RETRY_FOR: Duration = Duration::from_secs(5);
 
+/// The code of a token that is refused, for whichever reason.
+const REFUSED_TOKEN: &str = "390144";
+
 /// The lines that come before the objects.
 const BEFORE: [&str; 6] = [
     "warehouse settings",
@@ -225,6 +228,15 @@ fn signed_in(
                 true => identity.user.clone(),
                 false => format!("\"{}\"", identity.user),
             };
+            // 390144 is all that was recorded of refused tokens; what else there is, the message says.
+            if code != REFUSED_TOKEN {
+                return Err(Trouble::new(
+                    refused,
+                    format!(
+                        "USE ROLE ACCOUNTADMIN; DESC USER {user}; SHOW PARAMETERS LIKE 'NETWORK_POLICY' FOR USER {user};"
+                    ),
+                ));
+            }
             let (account, public_key) = (&identity.account, &identity.public_key);
             Err(Trouble::new(
                 format!(

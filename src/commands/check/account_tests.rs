@@ -72,6 +72,25 @@ fn a_refused_token_names_the_clock_first() {
 }
 
 #[test]
+fn a_refusal_for_another_reason_does_not_blame_the_key() {
+    let Error::Unauthorized { identity, .. } = refused() else {
+        panic!("it is refused")
+    };
+    let error = Error::Unauthorized {
+        code: "390422".into(),
+        message: "not allowed from this address".into(),
+        identity,
+    };
+    let trouble = signed_in(Some(error), None, &warehouse::Config::default()).unwrap_err();
+    assert!(
+        trouble
+            .found
+            .contains("not allowed from this address (390422)")
+    );
+    assert!(trouble.fixes[0].contains("NETWORK_POLICY"), "{trouble:?}");
+}
+
+#[test]
 fn a_refusal_of_what_was_asked_is_no_refusal_of_the_token() {
     let rejected = |code: &str| Error::Rejected {
         code: code.into(),

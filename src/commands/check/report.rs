@@ -4,6 +4,10 @@ use serde::Serialize;
 
 use crate::commands::failure;
 
+/// What is said where no remedy is known.
+const UNKNOWN: &str =
+    "no remedy is known: the broker's log or the warehouse's query history may say more";
+
 /// How it stands with one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,7 +61,10 @@ impl Trouble {
 
     /// The failure and its hints, as any command says them.
     pub(super) fn of(error: impl Into<anyhow::Error>) -> Self {
-        let (found, fixes) = failure::told(&error.into());
+        let (found, mut fixes) = failure::told(&error.into());
+        if fixes.is_empty() {
+            fixes.push(UNKNOWN.to_owned());
+        }
         Self { found, fixes }
     }
 }
@@ -212,6 +219,12 @@ mod tests {
                 {"name": "role R", "status": "skipped", "found": "needs sign-in"},
             ]})
         );
+    }
+
+    #[test]
+    fn a_failure_without_a_hint_says_that_nothing_is_known() {
+        let trouble = Trouble::of(anyhow::anyhow!("the moon is full"));
+        assert_eq!(trouble, Trouble::new("the moon is full", UNKNOWN));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The commands of the binary: what was typed in, an exit code out.
 
+pub mod check;
 mod cli;
 pub mod demo;
 mod failure;
@@ -41,6 +42,13 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).map(|()| done),
         Command::Run(args) => run::run(cli.load()?, &args.jobs()).map(|()| done),
         Command::Setup(args) => setup::run(&cli.load()?, args).map(|()| done),
+        Command::Check(args) => match cli.load() {
+            Ok(config) => check::run(&config, args, &cli.program()),
+            Err(error) => {
+                failure::print(&error.into());
+                Ok(ExitCode::from(2))
+            }
+        },
         Command::Verify => verify::run(&cli.load()?).map(|()| done),
         Command::Reconcile(args) => reconcile::run(&cli.load()?, args),
         Command::Reset(args) => reset::run(&cli.load()?, args).map(|()| done),

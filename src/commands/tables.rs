@@ -15,7 +15,7 @@ use crate::warehouse::{self, Client};
 /// The control table of the loads; the pipeline's scripts declare it.
 pub(super) const CONTROL: &str = "SLUICEBOX_CONTROL";
 /// The file format of the staged files; the pipeline's scripts declare it.
-const FILE_FORMAT: &str = "SLUICEBOX_PARQUET";
+pub(super) const FILE_FORMAT: &str = "SLUICEBOX_PARQUET";
 
 /// The largest raw record that a topic of ours takes, twice that and 64 KiB for rejected_events.
 const RAW_BYTES: usize = 1_048_588;

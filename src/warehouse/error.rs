@@ -202,16 +202,16 @@ fn child_code(message: &str) -> Option<&'static str> {
     if !message.ends_with(" in SYSTEM$MULTISTMT") {
         return None;
     }
-    if message.contains("Insufficient privileges") {
-        return Some("003001");
-    }
-    if message.contains("does not exist or not authorized") {
-        return Some("002003");
-    }
-    if message.contains("Division by zero") {
-        return Some("100051");
-    }
-    message.contains("was not found").then_some("091016")
+    let codes = [
+        ("Insufficient privileges", "003001"),
+        ("does not exist or not authorized", "002003"),
+        ("Division by zero", "100051"),
+        ("was not found", "091016"),
+        ("No active warehouse", "000606"),
+        ("exceeded its quota", "090073"),
+    ];
+    let known = codes.iter().find(|(words, _)| message.contains(words));
+    known.map(|(_, code)| *code)
 }
 
 /// The remedy for a code of the SQL API.

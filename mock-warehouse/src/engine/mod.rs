@@ -50,6 +50,7 @@ mod text;
 mod transaction;
 mod waits;
 mod warehouses;
+mod yielding;
 
 pub use error::{OpenError, SqlError};
 pub use grid::{Grid, GridColumn, StatementKind, Stats};

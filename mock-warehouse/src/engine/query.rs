@@ -41,6 +41,7 @@ use super::{
     stage::{self, StagedRows},
     text::{self, Normalized, staged_index, staged_name},
     warehouses,
+    yielding::YieldingJoins,
 };
 
 /// DataFusion with our functions, as each query starts with it.
@@ -53,6 +54,7 @@ static BASE: LazyLock<SessionState> = LazyLock::new(|| {
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .build();
     for function in functions::all() {
         datafusion::execution::FunctionRegistry::register_udf(&mut state, function)

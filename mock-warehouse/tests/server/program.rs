@@ -174,3 +174,39 @@ fn faults_of_the_command_line_strike() {
     assert!(struck.contains("retry-after: 9"), "{struck}");
     assert!(state.contains("\"struck\":1"), "{state}");
 }
+
+#[test]
+fn a_folder_in_use_or_damaged_is_named_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, data) = (key_file(folder.path()), folder.path().join("data"));
+    let start = || {
+        let mut command = program(&key);
+        command
+            .args(["--listen", "127.0.0.1:0", "--data"])
+            .arg(&data);
+        command
+    };
+    let mut holder = start()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(holder.stdout.take().unwrap());
+    assert_ne!(stdout.read_line(&mut String::new()).unwrap(), 0);
+    let second = start().output().unwrap();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let manifest = data.join("manifest.json");
+    std::fs::write(&manifest, "{\"objects\":[").unwrap();
+    let third = start().output().unwrap();
+    for (output, path, reason) in [
+        (second, &data, "is in use"),
+        (third, &manifest, "is damaged"),
+    ] {
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        for part in [path.to_str().unwrap(), reason, "\nhint: "] {
+            assert!(stderr.contains(part), "{stderr}");
+        }
+    }
+}

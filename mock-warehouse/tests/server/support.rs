@@ -1,11 +1,11 @@
 //! A warehouse with one user, tokens that the user signs, and requests without a port.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
@@ -90,6 +90,16 @@ pub(crate) struct Warehouse {
     pub(crate) warehouse: MockWarehouse,
     router: Router,
     token: String,
+    sent: Mutex<Vec<Sent>>,
+}
+
+/// A request that was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) method: Method,
+    pub(crate) uri: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What a request was answered with.
@@ -154,10 +164,29 @@ impl Warehouse {
             warehouse,
             router,
             token: token(),
+            sent: Mutex::default(),
         }
     }
 
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// The requests that were sent since this was last asked.
+    pub(crate) fn take_sent(&self) -> Vec<Sent> {
+        std::mem::take(&mut *self.sent.lock().unwrap())
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        self.sent.lock().unwrap().push(Sent {
+            method: parts.method.clone(),
+            uri: parts.uri.to_string(),
+            headers: parts.headers.clone(),
+            body: body.to_vec(),
+        });
+        let request = Request::from_parts(parts, Body::from(body));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();

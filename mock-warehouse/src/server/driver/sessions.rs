@@ -15,6 +15,9 @@ pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// When a login finds so many sessions open, it ends the one that has been idle for the longest time.
 const MOST_SESSIONS: usize = 1_000;
 
+/// When a session has been given so many tokens, the oldest is forgotten.
+const MOST_TOKENS: usize = 100;
+
 /// One login.
 #[derive(Debug)]
 pub(super) struct DriverSession {
@@ -179,6 +182,17 @@ impl Sessions {
             session: Arc::clone(&session),
             expires: Instant::now() + self.validity,
         };
+        let tokens = book.by_token.iter();
+        let own: Vec<(&String, Instant)> = tokens
+            .filter(|(_, grant)| grant.session.id == session.id)
+            .map(|(token, grant)| (token, grant.expires))
+            .collect();
+        if own.len() >= MOST_TOKENS
+            && let Some((oldest, _)) = own.into_iter().min_by_key(|(_, expires)| *expires)
+        {
+            let oldest = oldest.clone();
+            book.by_token.remove(&oldest);
+        }
         book.by_token.insert(session_token.clone(), grant);
         Tokens {
             session_token,

@@ -258,7 +258,36 @@ async fn answered(server: &Server, request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::middleware;
+    use axum::routing::get;
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::engine::Engine;
+    use crate::server::{Faults, Settings};
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_and_counted() {
+        let settings = Settings {
+            account: "A",
+            synchronous_limit: Duration::ZERO,
+            session_validity: Duration::ZERO,
+            admin: false,
+        };
+        let faults = Faults::default();
+        let stop = CancellationToken::new();
+        let server = Server::new(Engine::in_memory(), &settings, faults.clone(), &stop);
+        let panics = async || -> StatusCode { panic!("on purpose") };
+        let router = Router::new()
+            .route("/bucket/key", get(panics))
+            .layer(middleware::from_fn_with_state(server, act));
+        let request = Request::get("/bucket/key").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(faults.counters().panics, 1);
+    }
 
     #[test]
     fn each_request_is_of_its_step() {

@@ -14,6 +14,9 @@ use uuid::Uuid;
 /// Long enough for a large file on a slow line.
 const VALIDITY: Duration = Duration::from_secs(3600);
 
+/// When so many are known, the one that expires first makes room.
+const MOST_KEYS: usize = 10_000;
+
 /// What a temporary key allows in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Scope {
@@ -70,6 +73,12 @@ impl TemporaryKeys {
         let now = Instant::now();
         // Those that expired lately stay, so that their users are told why.
         all.retain(|_, issued| now.saturating_duration_since(issued.expires) < VALIDITY);
+        if all.len() >= MOST_KEYS
+            && let Some(oldest) = all.iter().min_by_key(|(_, issued)| issued.expires)
+        {
+            let oldest = oldest.0.clone();
+            all.remove(&oldest);
+        }
         all.insert(key.access_key.clone(), issued);
         key
     }

@@ -207,6 +207,7 @@ fn child_code(message: &str) -> Option<&'static str> {
         ("does not exist or not authorized", "002003"),
         ("Division by zero", "100051"),
         ("was not found", "091016"),
+        ("invalid identifier", "000904"),
         ("No active warehouse", "000606"),
         ("exceeded its quota", "090073"),
     ];
@@ -224,6 +225,9 @@ fn rejection_hint(code: &str) -> Option<&'static str> {
         }
         "002003" => {
             "run `sluicebox setup`, and check that warehouse.role may use the database, the schema and the object"
+        }
+        "000904" => {
+            "a column is missing or has another name: `sluicebox check` compares the tables with what is written, and names what repairs them"
         }
         "002002" => "write CREATE ... IF NOT EXISTS, so that it may run again",
         "391918" => {

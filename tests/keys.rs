@@ -233,5 +233,22 @@ fn a_key_is_exchanged_while_the_service_runs() {
         generate();
         count() > before
     });
+
+    // A key that is taken back altogether is trouble, and no end: it can be given back.
+    deployment.administer(&["ALTER USER KAFKA_SERVICE UNSET RSA_PUBLIC_KEY_2"]);
+    service.wait_for("the trouble", LIMIT, |service| {
+        generate();
+        service.log().contains("the warehouse does not take them")
+    });
+    assert!(
+        service
+            .log()
+            .contains("ALTER USER KAFKA_SERVICE SET RSA_PUBLIC_KEY=")
+    );
+    let give_back = format!("ALTER USER KAFKA_SERVICE SET RSA_PUBLIC_KEY = '{public}'");
+    deployment.administer(&[&give_back]);
+    service.wait_for("the recovery", LIMIT, |service| {
+        service.log().contains("the warehouse takes rows again")
+    });
     assert!(service.terminate().success(), "{}", service.log());
 }

@@ -101,6 +101,16 @@ impl SinkError {
         }
     }
 
+    /// Whether the warehouse refused who asked, whatever was asked for.
+    pub(super) fn is_about_the_token(&self) -> bool {
+        let (Self::Warehouse { source, .. } | Self::Stage(StageError::Refused { source, .. })) =
+            self
+        else {
+            return false;
+        };
+        matches!(source, warehouse::Error::Unauthorized { .. })
+    }
+
     /// How long the warehouse asks to wait before the next try.
     pub(super) fn retry_after(&self) -> Option<std::time::Duration> {
         match self {

@@ -339,14 +339,7 @@ async fn every_fault_at_every_step_of_a_load_leaves_each_row_there_once() {
                         continue;
                     }
                     pushed.more(cells);
-                    let began = Instant::now();
                     let errors = cell.run(&scene, &pushed, fault).await;
-                    println!(
-                        "{phase:?} {} {:?} {}",
-                        cell.rule(),
-                        began.elapsed(),
-                        errors.len()
-                    );
                     cell.judge(&errors);
                     let found = found(&scene).await;
                     assert_eq!(found, pushed.expected(), "{phase:?} {}", cell.rule());

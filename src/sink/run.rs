@@ -310,6 +310,10 @@ impl Work<'_> {
             }
             SinkError::Broker(broker) => return Err((*broker).into()),
             error if error.is_transient() => self.warehouse.failed(&error, Instant::now()),
+            // It took the key before: whoever took it back, or set a clock, can undo that while this goes on.
+            error if self.started && error.is_about_the_token() => {
+                self.warehouse.failed(&error, Instant::now());
+            }
             error => return Err(error.into()),
         }
         Ok(())

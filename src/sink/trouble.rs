@@ -41,6 +41,7 @@ pub(super) struct Trouble {
     who: Who,
     since: Option<(Instant, SystemTime)>,
     what: String,
+    hint: Option<String>,
     told: bool,
     waits: Backoff<StdRng>,
     next_try: Instant,
@@ -52,6 +53,7 @@ impl Trouble {
             who,
             since: None,
             what: String::new(),
+            hint: None,
             told: false,
             waits: Backoff::new(FIRST_WAIT, LONGEST_WAIT, StdRng::from_os_rng()),
             next_try: Instant::now(),
@@ -72,6 +74,7 @@ impl Trouble {
     pub(super) fn failed(&mut self, error: &SinkError, now: Instant) {
         self.begin(now);
         self.what = described(error);
+        self.hint = error.hint();
         let wait = self.waits.next().unwrap_or(LONGEST_WAIT);
         let wait = wait
             .max(error.retry_after().unwrap_or_default())
@@ -132,15 +135,18 @@ impl Trouble {
             return None;
         }
         self.told = true;
-        let error = &self.what;
+        let (error, hint) = (&self.what, &self.hint);
         match self.who {
             Who::Warehouse => {
                 warn!(
                     error,
-                    "rows wait, the warehouse does not take them; trying on"
+                    hint, "rows wait, the warehouse does not take them; trying on"
                 );
             }
-            Who::Kafka => warn!(error, "no row is read, kafka does not answer; trying on"),
+            Who::Kafka => warn!(
+                error,
+                hint, "no row is read, kafka does not answer; trying on"
+            ),
         }
         self.told().map(News::Trouble)
     }

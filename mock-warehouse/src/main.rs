@@ -228,13 +228,13 @@ fn print_banner(arguments: &Arguments, address: SocketAddr) {
          url = \"http://{address}\"\n\
          user = \"{user}\"\n\
          role = \"{role}\"\n\
-         stage_url = \"s3://{bucket}/\"\n\
          \n\
-         [warehouse.stage_properties]\n\
-         aws_endpoint = \"http://{address}\"\n\
-         aws_region = \"us-east-1\"\n\
-         aws_access_key_id = \"{}\"\n\
-         aws_allow_http = \"true\"\n\
+         # For an external stage instead of an internal one, in [warehouse]: stage_url = \"s3://{bucket}/\"\n\
+         # [warehouse.stage_properties]\n\
+         # aws_endpoint = \"http://{address}\"\n\
+         # aws_region = \"us-east-1\"\n\
+         # aws_access_key_id = \"{}\"\n\
+         # aws_allow_http = \"true\"\n\
          # aws_secret_access_key = the value of --s3-secret-key",
         arguments.s3_access_key
     );

@@ -27,5 +27,6 @@ mod sinks;
 mod snapshots;
 mod support;
 mod topic_identity;
+mod types;
 mod warehouse_refusals;
 mod whole_path;

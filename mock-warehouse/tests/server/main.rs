@@ -9,6 +9,8 @@ mod authentication;
 mod cancellation;
 mod connectors;
 mod driver;
+#[path = "../connectors/environment.rs"]
+mod environment;
 mod partitions;
 mod program;
 mod recordings;

@@ -11,6 +11,7 @@ mod connectors;
 mod driver;
 #[path = "../connectors/environment.rs"]
 mod environment;
+mod openapi;
 mod partitions;
 mod program;
 mod recordings;

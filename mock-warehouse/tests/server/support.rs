@@ -1,11 +1,11 @@
 //! A warehouse with one user, tokens that the user signs, and requests without a port.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
@@ -90,10 +90,20 @@ pub(crate) struct Warehouse {
     pub(crate) warehouse: MockWarehouse,
     router: Router,
     token: String,
+    exchanges: Mutex<Vec<Exchange>>,
+}
+
+/// A request and its answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) answer: Answer,
 }
 
 /// What a request was answered with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -154,18 +164,31 @@ impl Warehouse {
             warehouse,
             router,
             token: token(),
+            exchanges: Mutex::default(),
         }
     }
 
+    /// All requests so far, with their answers.
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        self.exchanges.lock().unwrap().clone()
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, target) = (request.method().clone(), request.uri().to_string());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();
-        Answer {
+        let answer = Answer {
             status: parts.status,
             headers: parts.headers,
             bytes,
-        }
+        };
+        self.exchanges.lock().unwrap().push(Exchange {
+            method,
+            target,
+            answer: answer.clone(),
+        });
+        answer
     }
 
     /// `POST /api/v2/statements<query>` with the role, database and schema set unless the body sets them.

@@ -215,14 +215,24 @@ fn members(body: &Value) -> Value {
     json!(names)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_recording_is_reproduced() {
+async fn replay_all() -> Replay {
     let mut replay = Replay::new().await;
     values::replay(&mut replay).await;
     bindings::replay(&mut replay).await;
     changes::replay(&mut replay).await;
     failures::replay(&mut replay).await;
     requests::replay(&mut replay).await;
+    replay
+}
+
+/// A warehouse that has answered all the recorded requests.
+pub(crate) async fn replayed() -> Warehouse {
+    replay_all().await.warehouse
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_recording_is_reproduced() {
+    let mut replay = replay_all().await;
     println!(
         "{} of {} recordings replayed, {} of their facts differ",
         replay.replayed.len(),

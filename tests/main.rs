@@ -7,6 +7,7 @@
 mod bad_sql;
 mod chaos;
 mod command_line;
+mod conformance;
 mod generate;
 mod gold_topics;
 mod golden_fixture;

@@ -18,9 +18,9 @@ use super::pipeline::Pipeline;
 use super::running::Running;
 
 /// The account that the mock warehouse answers for.
-const ACCOUNT: &str = "TESTS";
+pub(crate) const ACCOUNT: &str = "TESTS";
 /// The service's user, who may set up everything.
-const USER: &str = "KAFKA_SERVICE";
+pub(crate) const USER: &str = "KAFKA_SERVICE";
 /// The role that the set-up scripts run as.
 pub(crate) const ADMINISTRATOR: &str = "ACCOUNTADMIN";
 /// Partitions of every topic.
@@ -225,8 +225,8 @@ format = "json"
 }
 
 /// A mock warehouse on a port and a thread of its own, until it is dropped.
-struct ServedWarehouse {
-    url: String,
+pub(crate) struct ServedWarehouse {
+    pub(crate) url: String,
     s3_access_key: String,
     s3_secret_key: String,
     stop: CancellationToken,
@@ -234,7 +234,8 @@ struct ServedWarehouse {
 }
 
 impl ServedWarehouse {
-    fn start(pair: &KeyPair) -> Self {
+    /// An empty one, with a user of this key who may do everything.
+    pub(crate) fn start(pair: &KeyPair) -> Self {
         let key: PublicKey = pair.public_key_base64().parse().expect("a key of ours");
         let config = mock_warehouse::Config::new(ACCOUNT).with_user(USER, ADMINISTRATOR, key);
         let (s3_access_key, s3_secret_key) =

@@ -79,6 +79,8 @@ impl Place {
             warehouse: setting("WAREHOUSE")?,
             database: setting("DATABASE")?,
             private_key_file: setting("PRIVATE_KEY_FILE")?.into(),
+            // For a private link, or a proxy in front of it.
+            url: env::var("SNOWFLAKE_URL").unwrap_or_default(),
             ..Config::default()
         };
         let pair =

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use sluicebox::sql::SqlType;
+
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/types.md");
     fs::read_to_string(path).expect("the page is there")
@@ -21,6 +23,24 @@ pub(super) struct Type {
 }
 
 impl Type {
+    /// The type that the page names, as the service knows it.
+    pub(super) fn sql_type(&self) -> SqlType {
+        let (name, arguments) = self.sql.split_once('(').unwrap_or((self.sql, ""));
+        let digits: Vec<u8> = (arguments.trim_end_matches(')').split(','))
+            .filter_map(|digits| digits.parse().ok())
+            .collect();
+        match (name, digits.as_slice()) {
+            ("VARCHAR", []) => SqlType::Varchar,
+            ("DECIMAL", &[precision, scale]) => SqlType::Decimal { precision, scale },
+            ("BIGINT", []) => SqlType::BigInt,
+            ("DOUBLE", []) => SqlType::Double,
+            ("BOOLEAN", []) => SqlType::Boolean,
+            ("DATE", []) => SqlType::Date,
+            ("TIMESTAMP", []) => SqlType::Timestamp,
+            _ => panic!("`{}` is no type", self.sql),
+        }
+    }
+
     /// The column of this type, in every file of the pipeline.
     pub(super) fn column(&self) -> String {
         let name = self.sql.to_lowercase().replace(['(', ','], "_");

@@ -47,10 +47,10 @@ CREATE WAREHOUSE IF NOT EXISTS ${{warehouse}} WAREHOUSE_SIZE = XSMALL;
 CREATE TABLE IF NOT EXISTS ${{database}}.${{schema}}.{TABLE} (EVENT_ID VARCHAR, KIND VARCHAR,\n    {});
 CREATE TABLE IF NOT EXISTS ${{database}}.${{schema}}.{} (KIND VARCHAR, EVENTS NUMBER(19, 0) NOT NULL,\n    {},
     SLUICEBOX_VERSION NUMBER(19, 0) NOT NULL);",
-        list(&|column, at| format!("{} {}", column.to_uppercase(), types[at].warehouse)),
+        list(&|column, at| format!("{} {}", column.to_uppercase(), types[at].sql_type().warehouse())),
         gold.to_uppercase(),
         list(&|column, at| {
-            let (column, warehouse) = (column.to_uppercase(), types[at].warehouse);
+            let (column, warehouse) = (column.to_uppercase(), types[at].sql_type().warehouse());
             format!("MIN_{column} {warehouse}, MAX_{column} {warehouse}")
         }),
     );

@@ -86,8 +86,8 @@ fn setup_script(folder: &Path) -> PathBuf {
         ("schema", "PUBLIC"),
         ("warehouse", "LOADING"),
         ("stage", "EVENTS"),
-        ("stage_url", "s3://sluicebox/"),
-        ("storage_integration", "SLUICEBOX_STAGE"),
+        ("stage_location", "ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')"),
+        ("stage_privileges", "READ, WRITE"),
         ("role", "LOADER"),
         ("user", "KAFKA_SERVICE"),
     ] {

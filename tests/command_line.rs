@@ -41,6 +41,8 @@ fn wrong_usage_ends_with_2() {
         ],
         &["config", "--set", "flush_interval=1s"],
         &["setup", "everything"],
+        &["check", "everything"],
+        &["check", "--set", "sink.flush_intervall=1s"],
         &["demo", "--rate", "0"],
     ] {
         let output = run(arguments);
@@ -75,6 +77,17 @@ fn the_help_of_each_command_teaches() {
         (
             &["setup", "--help"],
             &["kafka", "warehouse", "--role", "--dry-run"],
+        ),
+        (
+            &["check", "--help"],
+            &[
+                "kafka",
+                "warehouse",
+                "--json",
+                "Exit code",
+                "skipped",
+                "woken",
+            ],
         ),
         (&["verify", "--help"], &["views"]),
         (&["query", "--help"], &["--format"]),

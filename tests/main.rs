@@ -8,6 +8,7 @@ mod bad_sql;
 mod chaos;
 mod command_line;
 mod conformance;
+mod doctor;
 mod generate;
 mod gold_topics;
 mod golden_fixture;

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use mock_warehouse::{Config, MockWarehouse, PublicKey, Registration, Storage};
+use mock_warehouse::{
+    Config, Fault, MockWarehouse, PublicKey, Registration, StartError, Storage, WrongFault,
+};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +40,31 @@ struct Arguments {
     /// Seconds after which a driver has to renew its session token
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     session_validity: u64,
+    /// What is to go wrong: KIND[:PARAMETER]@STEP[+SKIP][=TIMES|=PERCENT%]; may be repeated
+    ///
+    /// Without =TIMES or =PERCENT% it goes wrong each time; +SKIP lets so many requests of the step pass first.
+    ///
+    /// Kinds:
+    ///   429[:SECONDS] 500 502 503[:SECONDS] 504   that status, with Retry-After; at the stage as S3 words it
+    ///   reset, reset-after, drop-reply            the connection ends before the statement ran, or after it
+    ///   delay:SECONDS, slow:SECONDS               the reply is late; the statement is late and answered with 202
+    ///   forget, expire, revoke:USER               the statement, the token, the user's keys are no longer known
+    ///   clock:SECONDS                             the server's clock is ahead, or behind when negative
+    ///   quota:WAREHOUSE, sql:STATEMENTS           its credits are used up; an administrator runs SQL just before
+    /// Steps:
+    ///   login renew query upload download submit poll partition cancel
+    ///
+    /// Examples:
+    ///   --fault 429:2@submit=3 --fault drop-reply@submit=5% --fault expire@upload+1=1
+    ///   --fault 'sql:REVOKE INSERT ON TABLE DB.S.T FROM ROLE LOADER@submit+2=1'
+    #[arg(long, value_name = "FAULT", value_parser = fault, verbatim_doc_comment)]
+    fault: Vec<Fault>,
+    /// Seed of the probabilities: the same seed and requests, the same faults
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    fault_seed: u64,
+    /// Take faults and give counters at /admin/faults, to anybody who reaches the port: they may run any SQL
+    #[arg(long)]
+    admin: bool,
     /// Folder to keep tables and staged files in; without it they are gone at the end
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -58,6 +85,11 @@ struct Arguments {
         hide_env_values = true
     )]
     s3_secret_key: String,
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    text.parse()
+        .map_err(|error: WrongFault| format!("{error}\nhint: {}", WrongFault::hint()))
 }
 
 #[tokio::main]
@@ -98,7 +130,17 @@ fn start_log() {
 
 async fn run(arguments: &Arguments) -> Result<()> {
     let config = config(arguments)?;
-    let warehouse = MockWarehouse::open(config).context("the warehouse cannot start")?;
+    let warehouse = MockWarehouse::open(config).map_err(|error| match error {
+        StartError::Open(error) => {
+            let hint = error.hint();
+            anyhow!("--data: {:#}\nhint: {hint}", anyhow::Error::new(error))
+        }
+        other => anyhow::Error::new(other).context("the warehouse cannot start"),
+    })?;
+    warehouse.faults().set_seed(arguments.fault_seed);
+    for fault in &arguments.fault {
+        warehouse.faults().add(fault.clone());
+    }
     warehouse
         .create_storage_integration(&arguments.storage_integration)
         .await
@@ -158,6 +200,7 @@ fn config(arguments: &Arguments) -> Result<Config> {
         .clone()
         .map_or(Storage::Memory, Storage::Folder);
     config.session_validity = Duration::from_secs(arguments.session_validity);
+    config.admin = arguments.admin;
     config.bucket.clone_from(&arguments.bucket);
     config.s3_access_key.clone_from(&arguments.s3_access_key);
     config.s3_secret_key.clone_from(&arguments.s3_secret_key);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Bindings, Engine, OpenError, SqlError, User};
 use crate::key::PublicKey;
-use crate::server::{Server, StageAccess};
+use crate::server::{BreakableListener, Connection, Faults, Server, Settings, StageAccess};
 
 /// The bucket that the engine keeps the files of internal stages in.
 const INTERNAL_STAGES: &str = "internal";
@@ -56,6 +56,8 @@ pub struct Config {
     pub synchronous_limit: Duration,
     /// A driver has to renew its session token after this time, e.g. one hour as in the real service.
     pub session_validity: Duration,
+    /// Whether rules for faults are taken at `/admin/faults`, from anybody who reaches the port. They may run any SQL.
+    pub admin: bool,
 }
 
 /// Why a warehouse cannot start.
@@ -79,6 +81,7 @@ pub enum StartError {
 pub struct MockWarehouse {
     config: Config,
     engine: Engine,
+    faults: Faults,
 }
 
 impl Config {
@@ -93,6 +96,7 @@ impl Config {
             s3_secret_key: "mock-secret-key".to_owned(),
             synchronous_limit: Duration::from_secs(45),
             session_validity: Duration::from_secs(3600),
+            admin: false,
         }
     }
 
@@ -159,7 +163,11 @@ impl MockWarehouse {
                 source,
             })?;
         }
-        Ok(Self { config, engine })
+        Ok(Self {
+            config,
+            engine,
+            faults: Faults::default(),
+        })
     }
 
     /// Makes a storage integration that allows every stage URL, as an account administrator does once; one that is there stays.
@@ -183,7 +191,12 @@ impl MockWarehouse {
         &self.engine
     }
 
-    /// All endpoints, without a port. Statements that still run are cancelled with `stop`.
+    /// What is to go wrong, and what has been counted; rules may be added and taken away while it serves.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// All endpoints, without a port. A fault that breaks the connection is an empty 502 here: there is none. Statements that still run are cancelled with `stop`.
     pub fn router(&self, stop: &CancellationToken) -> Router {
         self.server(stop).router(&self.stage_access())
     }
@@ -191,8 +204,10 @@ impl MockWarehouse {
     /// Serves until `stop`; then statements that still run are cancelled and rolled back. The caller owns the port.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
         let server = self.server(&stop);
-        let router = server.router(&self.stage_access());
-        axum::serve(listener, router)
+        let router = server
+            .router(&self.stage_access())
+            .into_make_service_with_connect_info::<Connection>();
+        axum::serve(BreakableListener(listener), router)
             .with_graceful_shutdown(stop.cancelled_owned())
             .await?;
         server.wind_down().await;
@@ -200,13 +215,13 @@ impl MockWarehouse {
     }
 
     fn server(&self, stop: &CancellationToken) -> Server {
-        Server::new(
-            self.engine.clone(),
-            &self.config.account_in_claims(),
-            self.config.synchronous_limit,
-            self.config.session_validity,
-            stop,
-        )
+        let settings = Settings {
+            account: &self.config.account_in_claims(),
+            synchronous_limit: self.config.synchronous_limit,
+            session_validity: self.config.session_validity,
+            admin: self.config.admin,
+        };
+        Server::new(self.engine.clone(), &settings, self.faults.clone(), stop)
     }
 
     fn stage_access(&self) -> StageAccess {

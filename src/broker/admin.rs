@@ -1,9 +1,10 @@
 //! Topics: what is there, and their creation.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -83,6 +84,31 @@ impl Admin {
             topic: topic.to_owned(),
         };
         self.partitions(topic)?.ok_or_else(missing)
+    }
+
+    /// The settings in force for a topic, the broker's defaults included; those whose value the broker keeps to itself are left out.
+    ///
+    /// # Errors
+    /// No broker, no such topic, or no right to see them.
+    pub(crate) fn settings_in_force(
+        &self,
+        topic: &str,
+    ) -> Result<BTreeMap<String, String>, BrokerError> {
+        const CALL: &str = "a request for a topic's settings";
+        let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
+        let wanted = [ResourceSpecifier::Topic(topic)];
+        let answers = block_on(self.client.describe_configs(&wanted, &options))
+            .map_err(|error| self.kafka.unavailable(CALL, error))?;
+        let mut settings = BTreeMap::new();
+        for answer in answers {
+            let answer = answer.map_err(|code| BrokerError::Fatal {
+                call: CALL,
+                source: KafkaError::AdminOp(code),
+            })?;
+            let known = answer.entries.into_iter();
+            settings.extend(known.filter_map(|entry| Some((entry.name, entry.value?))));
+        }
+        Ok(settings)
     }
 
     /// Makes a topic unless it is there, and waits until its partitions have leaders.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{demo, reconcile, reset, setup};
+use super::{check, demo, reconcile, reset, setup};
 use crate::config::{Config, ConfigError};
 use crate::status::Job;
 use crate::{generate, keys, warehouse};
@@ -34,6 +34,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Create the topics, and the warehouse's objects by the pipeline's scripts; what is there stays as it is
     Setup(setup::Args),
+    /// Look at everything that the service needs, and print what repairs what is wrong; nothing is changed
+    Check(check::Args),
     /// Print the pipeline's views with their row counts; fails when one is missing
     Verify,
     /// Compare what was read with what was written, in Kafka and in the warehouse
@@ -94,6 +96,23 @@ impl Cli {
     pub(super) fn load(&self) -> Result<Config, ConfigError> {
         Config::load(self.config.as_deref(), &self.set)
     }
+
+    /// How the program has to be called again to find the same configuration file: the beginning of commands that are suggested.
+    pub(super) fn program(&self) -> String {
+        match &self.config {
+            Some(file) => format!("sluicebox --config {}", shell_word(&file.to_string_lossy())),
+            None => "sluicebox".to_owned(),
+        }
+    }
+}
+
+/// A text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -114,6 +133,16 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_suggested_command_finds_the_same_configuration() {
+        let program = |words: &[&str]| Cli::try_parse_from(words).unwrap().program();
+        assert_eq!(program(&["sluicebox", "check"]), "sluicebox");
+        assert_eq!(
+            program(&["sluicebox", "--config", "my file's.toml", "check"]),
+            r"sluicebox --config 'my file'\''s.toml'"
+        );
     }
 
     #[test]

@@ -22,6 +22,17 @@ pub(super) fn print(error: &anyhow::Error) {
 
 /// `error: what: why: why` and the hints, each on a line of its own.
 pub(super) fn describe(error: &anyhow::Error) -> String {
+    let (said, hints) = told(error);
+    let mut text = format!("error: {said}");
+    for hint in hints {
+        text.push_str("\nhint: ");
+        text.push_str(&hint);
+    }
+    text
+}
+
+/// `what: why: why` on one line, and the hints.
+pub(super) fn told(error: &anyhow::Error) -> (String, Vec<String>) {
     let mut said: Vec<String> = Vec::new();
     let mut hinted = Vec::new();
     for cause in error.chain() {
@@ -37,12 +48,7 @@ pub(super) fn describe(error: &anyhow::Error) -> String {
     }
     hinted.extend(hints(error));
     hinted.dedup();
-    let mut text = format!("error: {}", said.join(": "));
-    for hint in hinted {
-        text.push_str("\nhint: ");
-        text.push_str(&hint);
-    }
-    text
+    (said.join(": "), hinted)
 }
 
 /// What the errors in the chain say can be done.

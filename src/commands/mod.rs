@@ -1,5 +1,6 @@
 //! The commands of the binary: what was typed in, an exit code out.
 
+pub mod check;
 mod cli;
 pub mod demo;
 mod failure;
@@ -14,6 +15,7 @@ pub mod verify;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Kafka;
@@ -40,6 +42,13 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).map(|()| done),
         Command::Run(args) => run::run(cli.load()?, &args.jobs()).map(|()| done),
         Command::Setup(args) => setup::run(&cli.load()?, args).map(|()| done),
+        Command::Check(args) => match cli.load() {
+            Ok(config) => check::run(&config, args, &cli.program()),
+            Err(error) => {
+                failure::print(&error.into());
+                Ok(ExitCode::from(2))
+            }
+        },
         Command::Verify => verify::run(&cli.load()?).map(|()| done),
         Command::Reconcile(args) => reconcile::run(&cli.load()?, args),
         Command::Reset(args) => reset::run(&cli.load()?, args).map(|()| done),
@@ -64,10 +73,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             };
             let stop = CancellationToken::new();
             let runtime = runtime()?;
-            runtime.spawn_blocking({
-                let (stop, handle) = (stop.clone(), runtime.handle().clone());
-                move || handle.block_on(stop_on_signal(&stop))
-            });
+            let signals = runtime.block_on(async { Signals::listen() })?;
+            let on_signal = stop.clone();
+            runtime.spawn(async move { signals.stop(&on_signal).await });
             let summary = generate::run(args, &kafka, &stop);
             // Also after a failure: a dropped runtime would wait for a signal.
             runtime.shutdown_background();
@@ -94,24 +102,35 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-/// Waits for the first Ctrl-C or SIGTERM and asks for a clean end; a second one ends the process at once.
-async fn stop_on_signal(stop: &CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = stop.cancelled() => return,
+/// Ctrl-C and SIGTERM, from now on: before this is made, either ends the process at once.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    stop.cancel();
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+
+    /// Waits for the first one and asks for a clean end; a second one ends the process at once.
+    async fn stop(mut self, stop: &CancellationToken) {
+        tokio::select! {
+            () = self.next() => {}
+            () = stop.cancelled() => return,
+        }
+        stop.cancel();
+        self.next().await;
+        std::process::exit(130);
     }
-    std::process::exit(130);
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

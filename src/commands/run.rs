@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{logging, runtime, stop_on_signal, tables};
+use super::{Signals, logging, runtime, tables};
 use crate::broker::Kafka;
 use crate::config::Config;
 use crate::sink::run::Progress;
@@ -34,6 +34,8 @@ pub fn run(config: Config, jobs: &[Job]) -> anyhow::Result<()> {
     let work = Arc::new(Work::prepare(config, jobs)?);
     let runtime = runtime()?;
     let done = runtime.block_on(async {
+        // Before anything is said: whoever has read it may send a signal at once.
+        let signals = Signals::listen()?;
         let listen = work.config.web.listen;
         let listener = TcpListener::bind(listen).await.map_err(|error| {
             anyhow::anyhow!(
@@ -47,9 +49,9 @@ pub fn run(config: Config, jobs: &[Job]) -> anyhow::Result<()> {
         let pages = web::serve(listener, Arc::clone(&work.status), metrics, stop.clone());
         tasks.spawn(async move { pages.await.context("serving the pages") });
         // Apart from the jobs: nobody waits for a signal that does not come.
-        let mut signals = JoinSet::new();
+        let mut waiting = JoinSet::new();
         let on_signal = stop.clone();
-        signals.spawn(async move { stop_on_signal(&on_signal).await });
+        waiting.spawn(async move { signals.stop(&on_signal).await });
         await_all(tasks, &stop).await
     });
     runtime.shutdown_background();

@@ -15,7 +15,7 @@ use crate::warehouse::{self, Client};
 /// The control table of the loads; the pipeline's scripts declare it.
 pub(super) const CONTROL: &str = "SLUICEBOX_CONTROL";
 /// The file format of the staged files; the pipeline's scripts declare it.
-const FILE_FORMAT: &str = "SLUICEBOX_PARQUET";
+pub(super) const FILE_FORMAT: &str = "SLUICEBOX_PARQUET";
 
 /// The largest raw record that a topic of ours takes, twice that and 64 KiB for rejected_events.
 const RAW_BYTES: usize = 1_048_588;
@@ -135,7 +135,8 @@ pub(super) fn sink(config: &Config, tables: Vec<TargetTable>) -> anyhow::Result<
     config.require_warehouse()?;
     let warehouse = warehouse::Config::from(&config.warehouse);
     let client = Client::new(&warehouse, &warehouse.read_key()?)?;
-    let stage = Stage::open(&client, &warehouse).context("opening the stage")?;
+    // The sink tries again itself, and tells of it.
+    let stage = Stage::open(&client.without_retries(), &warehouse).context("opening the stage")?;
     let objects = Objects {
         control: ControlTable::new(CONTROL),
         stage: warehouse.stage.to_uppercase(),

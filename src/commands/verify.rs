@@ -72,7 +72,8 @@ pub(super) fn declared_views(
         .collect())
 }
 
-fn created_view(text: &str) -> Option<View> {
+/// The view that a statement creates, if it creates one.
+pub(super) fn created_view(text: &str) -> Option<View> {
     let is_one_of =
         |word: &str, words: &[&str]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
     let mut words = text.split_whitespace();

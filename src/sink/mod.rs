@@ -44,6 +44,8 @@ pub use loader::{Claim, Loaded, Loader, Pending};
 pub use look::Found;
 
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod interleaving_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mock_warehouse::engine::{Bindings, Engine};
-use mock_warehouse::{Config, MockWarehouse};
+use mock_warehouse::{Config, Faults, MockWarehouse};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::broker::{NextOffset, Partition};
 use crate::keys::tests::PAIR;
 use crate::sql::types::{Column, SqlType};
 use crate::warehouse::stage::Stage;
+use crate::warehouse::tests::hurried;
 use crate::warehouse::{self, Client};
 
 const SET_UP: [&str; 7] = [
@@ -29,7 +30,19 @@ const SET_UP: [&str; 7] = [
     "CREATE TABLE DB.S.TOTALS (ID VARCHAR, DAY DATE, TOTAL NUMBER(28,2), SLUICEBOX_VERSION NUMBER(19,0) NOT NULL)",
     "CREATE TABLE DB.S.EVENTS (ID VARCHAR, VIEWS NUMBER(19,0), RATIO FLOAT, IS_NEW BOOLEAN, AT TIMESTAMP_NTZ(6))",
     "CREATE FILE FORMAT DB.S.SLUICEBOX_PARQUET TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE",
-    "CREATE STAGE DB.S.KAFKA_STAGE URL = '${url}'",
+    "CREATE STAGE DB.S.KAFKA_STAGE ${location}",
+];
+
+/// What a loader may do, and no more.
+const GRANTS: [&str; 8] = [
+    "GRANT USAGE ON DATABASE DB TO ROLE LOADER",
+    "GRANT USAGE ON SCHEMA DB.S TO ROLE LOADER",
+    "GRANT USAGE ON WAREHOUSE COMPUTE_WH TO ROLE LOADER",
+    "GRANT USAGE ON FILE FORMAT DB.S.SLUICEBOX_PARQUET TO ROLE LOADER",
+    "GRANT READ, WRITE ON STAGE DB.S.KAFKA_STAGE TO ROLE LOADER",
+    "GRANT SELECT, INSERT, UPDATE ON TABLE DB.S.SLUICEBOX_CONTROL TO ROLE LOADER",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE DB.S.TOTALS TO ROLE LOADER",
+    "GRANT SELECT, INSERT ON TABLE DB.S.EVENTS TO ROLE LOADER",
 ];
 
 /// What topics are, unless a test says otherwise.
@@ -40,18 +53,40 @@ pub(super) struct Scene {
     pub(super) folder: tempfile::TempDir,
     pub(super) client: Client,
     pub(super) engine: Engine,
+    pub(super) faults: Faults,
+    config: warehouse::Config,
     _server: JoinSet<std::io::Result<()>>,
 }
 
 impl Scene {
+    /// One whose stage is a folder, and whose role may do everything.
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let url = stage_url(&folder);
+        let location = format!("URL = '{url}'");
+        Self::with(folder, "ACCOUNTADMIN", &location, url, &[]).await
+    }
+
+    /// One whose stage is the warehouse's own, and whose role may load and no more.
+    pub(super) async fn of_a_loader() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = "ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')";
+        Self::with(folder, "LOADER", location, String::new(), &GRANTS).await
+    }
+
+    async fn with(
+        folder: tempfile::TempDir,
+        role: &str,
+        location: &str,
+        stage_url: String,
+        grants: &[&str],
+    ) -> Self {
         let key = PAIR.public().to_pem().parse().unwrap();
-        let config = Config::new("MYORG-MYACCT").with_user("KAFKA_SERVICE", "ACCOUNTADMIN", key);
+        let config = Config::new("MYORG-MYACCT").with_user("KAFKA_SERVICE", role, key);
         let warehouse = MockWarehouse::open(config).unwrap();
         let mut admin = warehouse.engine().admin();
-        for sql in SET_UP {
-            let sql = sql.replace("${url}", &stage_url(&folder));
+        for sql in SET_UP.iter().chain(grants) {
+            let sql = sql.replace("${location}", location);
             let done = admin.execute(&sql, &Bindings::new()).await;
             done.unwrap_or_else(|error| panic!("{sql}: {error}"));
         }
@@ -59,24 +94,27 @@ impl Scene {
         let config = warehouse::Config {
             account: "myorg-myacct".to_owned(),
             user: "KAFKA_SERVICE".to_owned(),
-            role: "ACCOUNTADMIN".to_owned(),
+            role: role.to_owned(),
             database: "DB".to_owned(),
             schema: "S".to_owned(),
             warehouse: "COMPUTE_WH".to_owned(),
             url: format!("http://{}", listener.local_addr().unwrap()),
             private_key_file: "unused.p8".into(),
             stage: "KAFKA_STAGE".to_owned(),
-            stage_url: stage_url(&folder),
+            stage_url,
             ..warehouse::Config::default()
         };
-        let client = Client::new(&config, &PAIR).unwrap();
+        let client = hurried(Client::new(&config, &PAIR).unwrap());
         let engine = warehouse.engine().clone();
+        let faults = warehouse.faults().clone();
         let mut server = JoinSet::new();
         server.spawn(warehouse.serve(listener, CancellationToken::new()));
         Self {
             folder,
             client,
             engine,
+            faults,
+            config,
             _server: server,
         }
     }
@@ -126,11 +164,7 @@ impl Scene {
             rows: 1000,
             bytes: 1 << 20,
         };
-        let config = warehouse::Config {
-            stage_url: stage_url(&self.folder),
-            ..warehouse::Config::default()
-        };
-        let stage = Stage::open(&self.client, &config).unwrap();
+        let stage = Stage::open(&self.client.without_retries(), &self.config).unwrap();
         Sink::new(&self.client, stage, objects, limits, tables)
     }
 

@@ -158,7 +158,7 @@ impl Trouble {
 }
 
 /// The error with what caused it, on one line.
-fn described(error: &SinkError) -> String {
+pub(super) fn described(error: &SinkError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {

@@ -37,7 +37,7 @@ use super::{
 use crate::keys::KeyPair;
 
 /// Where statements go.
-const STATEMENTS: &str = "/api/v2/statements";
+pub(super) const STATEMENTS: &str = "/api/v2/statements";
 
 /// The server stops a statement at its time limit; what goes on that much longer is not waited for.
 const GRACE: Duration = Duration::from_secs(60);

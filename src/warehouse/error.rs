@@ -108,13 +108,13 @@ impl Error {
     }
 
     /// Whether a statement was ended, or not ended in time, because of others: it waited too long for a lock, was the victim of a
-    /// deadlock, or reached its time limit. Run anew, it may work.
+    /// deadlock, was cancelled, or reached its time limit; or what became of it is no longer known. Run anew, it may work.
     pub fn was_interrupted(&self) -> bool {
         match self {
             Self::StillRunning { .. } => true,
             // The words are in the message whatever the code is; nobody has recorded all of the codes.
             Self::Rejected { code, message, .. } => {
-                matches!(code.as_str(), "000625" | "000630")
+                matches!(code.as_str(), "000604" | "000625" | "000630" | "000709")
                     || [
                         "waiters for this lock",
                         "lock on table",
@@ -202,16 +202,17 @@ fn child_code(message: &str) -> Option<&'static str> {
     if !message.ends_with(" in SYSTEM$MULTISTMT") {
         return None;
     }
-    if message.contains("Insufficient privileges") {
-        return Some("003001");
-    }
-    if message.contains("does not exist or not authorized") {
-        return Some("002003");
-    }
-    if message.contains("Division by zero") {
-        return Some("100051");
-    }
-    message.contains("was not found").then_some("091016")
+    let codes = [
+        ("Insufficient privileges", "003001"),
+        ("does not exist or not authorized", "002003"),
+        ("Division by zero", "100051"),
+        ("was not found", "091016"),
+        ("invalid identifier", "000904"),
+        ("No active warehouse", "000606"),
+        ("exceeded its quota", "090073"),
+    ];
+    let known = codes.iter().find(|(words, _)| message.contains(words));
+    known.map(|(_, code)| *code)
 }
 
 /// The remedy for a code of the SQL API.
@@ -225,12 +226,27 @@ fn rejection_hint(code: &str) -> Option<&'static str> {
         "002003" => {
             "run `sluicebox setup`, and check that warehouse.role may use the database, the schema and the object"
         }
+        "000904" => {
+            "a column is missing or has another name: `sluicebox check` compares the tables with what is written, and names what repairs them"
+        }
         "002002" => "write CREATE ... IF NOT EXISTS, so that it may run again",
         "391918" => {
             "warehouse.database and warehouse.schema must exist and warehouse.role must have USAGE on both"
         }
-        "000606" => "warehouse.warehouse must exist and warehouse.role must have USAGE on it",
+        "000606" => {
+            "warehouse.warehouse must exist, warehouse.role must have USAGE on it, and it must resume by itself: ALTER WAREHOUSE <name> SET AUTO_RESUME = TRUE"
+        }
         "000630" => "raise warehouse.statement_timeout, or use a larger warehouse",
+        "000604" => "somebody cancelled the statement; a load is tried again",
+        "000625" => {
+            "other statements hold the table for long: find them in SHOW LOCKS; a load is tried again"
+        }
+        "000709" => {
+            "the warehouse has forgotten the statement; a load is tried again and finds what was done"
+        }
+        "090073" => {
+            "the resource monitor of warehouse.warehouse has used up its quota: raise it (ALTER RESOURCE MONITOR ... SET CREDIT_QUOTA), or wait for its next period"
+        }
         "391911" => {
             "the SQL API runs neither PUT nor GET, USE, BEGIN, COMMIT or ROLLBACK on their own"
         }

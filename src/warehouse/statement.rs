@@ -85,12 +85,16 @@ impl Binding {
 }
 
 /// Which names statements are resolved against, and as whom they run. In upper case: names in a request are
-/// case-sensitive, and unquoted names in SQL are stored in upper case.
-#[derive(Clone, Debug, Serialize)]
+/// case-sensitive, and unquoted names in SQL are stored in upper case. An empty name is left out.
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Session {
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) database: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) schema: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) warehouse: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) role: String,
 }
 

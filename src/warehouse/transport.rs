@@ -95,17 +95,7 @@ impl Transport {
         call: &'static str,
         request: RequestBuilder,
     ) -> Result<Success, Error> {
-        let broken = |error: reqwest::Error| Error::Unavailable {
-            call,
-            reason: "no reply".into(),
-            retry_after: None,
-            // The URL has the request's id in it, and says nothing new.
-            source: Some(error.without_url()),
-        };
-        let response = request.send().await.map_err(broken)?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let content = response.bytes().await.map_err(broken)?;
+        let (status, headers, content) = Self::reply(call, request).await?;
         match status {
             StatusCode::OK | StatusCode::ACCEPTED => Ok(Success {
                 status,
@@ -114,6 +104,23 @@ impl Transport {
             }),
             _ => Err(self.failure(call, status, &headers, &content)),
         }
+    }
+
+    /// One request, as it is, and its reply, whatever it says.
+    pub(super) async fn reply(
+        call: &'static str,
+        request: RequestBuilder,
+    ) -> Result<(StatusCode, header::HeaderMap, Bytes), Error> {
+        let broken = |error: reqwest::Error| Error::Unavailable {
+            call,
+            reason: "no reply".into(),
+            retry_after: None,
+            // The URL has the request's id in it, and says nothing new.
+            source: Some(error.without_url()),
+        };
+        let response = request.send().await.map_err(broken)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok((status, headers, response.bytes().await.map_err(broken)?))
     }
 
     /// What a reply that is no success means.
@@ -250,7 +257,7 @@ fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
 }
 
 /// The server's clock, to the second.
-fn clock_of(headers: &header::HeaderMap) -> Option<SystemTime> {
+pub(super) fn clock_of(headers: &header::HeaderMap) -> Option<SystemTime> {
     let text = headers.get(header::DATE)?.to_str().ok()?;
     DateTime::parse_from_rfc2822(text).ok().map(Into::into)
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
+use mock_warehouse::engine::{Bindings, Engine};
 use mock_warehouse::{MockWarehouse, PublicKey};
 use serde_json::Value;
 use sluicebox::keys::KeyPair;
@@ -119,6 +120,23 @@ impl Deployment {
         self.done(&["setup", "--role", ADMINISTRATOR]);
     }
 
+    /// Runs statements in the warehouse behind the API's back, as its administrator.
+    pub(crate) fn administer(&self, statements: &[&str]) {
+        let runtime = self.warehouse.runtime.as_ref().expect("it is served");
+        runtime.block_on(async {
+            let mut session = self.warehouse.engine.admin();
+            for statement in statements {
+                let done = session.execute(statement, &Bindings::new()).await;
+                done.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+            }
+        });
+    }
+
+    /// The keys that the warehouse's S3 endpoint takes.
+    pub(crate) fn s3_keys(&self) -> [&str; 2] {
+        [&self.warehouse.s3_access_key, &self.warehouse.s3_secret_key]
+    }
+
     /// Starts a command that goes on until it is ended.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         Running::start(self.command(arguments), self.folder.path())
@@ -226,6 +244,7 @@ format = "json"
 
 /// A mock warehouse on a port and a thread of its own, until it is dropped.
 pub(crate) struct ServedWarehouse {
+    engine: Engine,
     pub(crate) url: String,
     s3_access_key: String,
     s3_secret_key: String,
@@ -257,8 +276,10 @@ impl ServedWarehouse {
                 .expect("a port is free")
         });
         let address = listener.local_addr().expect("a listener has an address");
+        let engine = mock.engine().clone();
         runtime.spawn(mock.serve(listener, stop.clone()));
         Self {
+            engine,
             url: format!("http://{address}"),
             s3_access_key,
             s3_secret_key,

@@ -2,7 +2,7 @@
 //! makes a new catalog that shares what did not change.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -12,7 +12,10 @@ use arrow::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{SqlError, described::with_table, sql_type::SqlType};
+use super::{
+    Note, SqlError, described::with_table, sequences::Sequence, sql_type::SqlType,
+    warehouses::WarehouseBody,
+};
 
 /// The user who may do everything; it has no key, so nobody logs in as it.
 pub(crate) const ADMINISTRATOR: &str = "ADMIN";
@@ -30,6 +33,7 @@ pub(crate) enum Kind {
     Stage,
     FileFormat,
     Integration,
+    Sequence,
 }
 
 impl Kind {
@@ -46,13 +50,14 @@ impl Kind {
             Self::Stage => "Stage",
             Self::FileFormat => "File format",
             Self::Integration => "Integration",
+            Self::Sequence => "Sequence",
         }
     }
 
     /// How many names, from the database down, name an object of this kind.
     pub(crate) fn depth(self) -> usize {
         match self {
-            Self::Table | Self::View | Self::Stage | Self::FileFormat => 3,
+            Self::Table | Self::View | Self::Stage | Self::FileFormat | Self::Sequence => 3,
             Self::Schema => 2,
             _ => 1,
         }
@@ -102,6 +107,8 @@ pub(crate) enum Body {
     View(View),
     Stage(Stage),
     FileFormat { parquet: bool },
+    Warehouse(WarehouseBody),
+    Sequence(Sequence),
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -121,6 +128,8 @@ pub(crate) struct View {
     pub(crate) query: String,
     /// Names of its columns, when the statement gives them.
     pub(crate) columns: Vec<String>,
+    #[serde(default)]
+    pub(crate) secure: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -130,6 +139,9 @@ pub(crate) struct Stage {
     pub(crate) server_side_encryption: bool,
     pub(crate) integration: Option<String>,
     pub(crate) format: Option<String>,
+    /// Whether the stage itself says that its files are Parquet.
+    #[serde(default)]
+    pub(crate) parquet: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -141,6 +153,9 @@ pub(crate) struct Column {
     pub(crate) default: Option<String>,
     pub(crate) primary_key: bool,
     pub(crate) comment: Option<String>,
+    /// AUTOINCREMENT or IDENTITY.
+    #[serde(default)]
+    pub(crate) identity: Option<Sequence>,
 }
 
 /// A table: its columns and an immutable list of parts.
@@ -150,6 +165,59 @@ pub(crate) struct Table {
     pub(crate) id: u64,
     pub(crate) columns: Vec<Column>,
     pub(crate) parts: Vec<Part>,
+    #[serde(default)]
+    pub(crate) lasting: Lasting,
+    /// Files that COPY has loaded, or tried to.
+    #[serde(default)]
+    pub(crate) loads: Vec<Load>,
+}
+
+/// How long a table lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum Lasting {
+    #[default]
+    Permanent,
+    /// Without fail-safe, which is no difference here.
+    Transient,
+    /// As long as the session that made it, and for nobody else.
+    Temporary,
+}
+
+impl Lasting {
+    /// As SHOW TABLES writes it.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Permanent => "TABLE",
+            Self::Transient => "TRANSIENT",
+            Self::Temporary => "TEMPORARY",
+        }
+    }
+}
+
+/// A file that COPY has loaded into a table, or tried to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Load {
+    /// The stage's full name and the path in it.
+    pub(crate) file: String,
+    /// Bytes.
+    pub(crate) size: u64,
+    pub(crate) e_tag: Option<String>,
+    /// Milliseconds since 1970.
+    pub(crate) at: i64,
+    pub(crate) rows_parsed: usize,
+    pub(crate) rows_loaded: usize,
+    /// Why it was not loaded.
+    pub(crate) first_error: Option<String>,
+}
+
+impl Load {
+    /// As COPY and LOAD_HISTORY write it.
+    pub(crate) fn status(&self) -> &'static str {
+        match self.first_error {
+            None => "LOADED",
+            Some(_) => "LOAD_FAILED",
+        }
+    }
 }
 
 /// Rows that were written together. Never changed: a row that changes is written anew in another part.
@@ -169,6 +237,17 @@ impl Part {
 }
 
 impl Table {
+    /// An empty table.
+    pub(crate) fn of(id: u64, columns: Vec<Column>) -> Self {
+        Self {
+            id,
+            columns,
+            parts: Vec::new(),
+            lasting: Lasting::default(),
+            loads: Vec::new(),
+        }
+    }
+
     /// The columns as Arrow fields; `path` is the table's full name.
     pub(crate) fn schema(&self, path: &[String]) -> SchemaRef {
         let [database, schema, table] = path else {
@@ -227,6 +306,12 @@ pub(crate) struct Catalog {
     #[serde(with = "pairs")]
     pub(crate) objects: BTreeMap<Key, Object>,
     pub(crate) grants: BTreeSet<Grant>,
+    /// Oldest first.
+    #[serde(default)]
+    pub(crate) notes: VecDeque<Arc<Note>>,
+    /// The next number of each sequence that has been asked for one.
+    #[serde(default)]
+    pub(crate) counters: BTreeMap<u64, i64>,
 }
 
 impl Catalog {

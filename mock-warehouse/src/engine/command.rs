@@ -10,6 +10,7 @@ use super::{
     ddl,
     encode::{listed, listing, status},
     names,
+    sequences::Sequence,
     session::Work,
     show,
     sql_type::SqlType,
@@ -157,7 +158,10 @@ fn describe(work: &Work, cursor: &mut Cursor) -> Result<Grid, SqlError> {
                         Some(column.sql_type.to_string()),
                         Some("COLUMN".to_owned()),
                         flag(column.nullable),
-                        column.default.clone(),
+                        column
+                            .identity
+                            .map(Sequence::described)
+                            .or_else(|| column.default.clone()),
                         flag(column.primary_key),
                         flag(false),
                     ];
@@ -227,10 +231,7 @@ async fn list(work: &Work, sql: &str) -> Result<Grid, SqlError> {
         listed("md5"),
         listed("last_modified"),
     ];
-    let prefix = match &place.stage.url {
-        Some(url) => format!("{}/", url.trim_end_matches('/')),
-        None => format!("{}/", place.key.name().to_lowercase()),
-    };
+    let prefix = stage::shown_prefix(&place);
     let rows = stage::files(&work.shared, &place)
         .await?
         .into_iter()

@@ -1,4 +1,4 @@
-//! What a plan compares. Two TIMESTAMP_TZ of one moment are equal whatever their offsets; their bytes are not, so plans
+//! What a plan compares as DataFusion would, and Snowflake would not. Two TIMESTAMP_TZ of one moment are equal whatever their offsets; their bytes are not, so plans
 //! that would compare them are refused.
 
 use arrow::datatypes::DataType;
@@ -10,10 +10,11 @@ use datafusion::{
     logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Operator, utils::merge_schema},
 };
 
-use super::SqlError;
+use super::{SqlError, sql_type::SqlType};
 
-/// Passes when nothing in the plan compares TIMESTAMP_TZ values. To sort by them is right: the moment comes first.
-pub(crate) fn refuse_zoned(plan: &LogicalPlan) -> Result<(), SqlError> {
+/// Passes when nothing in the plan compares TIMESTAMP_TZ values as bytes, or sorts VARIANTs as text. To sort by TIMESTAMP_TZ
+/// is right: the moment comes first.
+pub(crate) fn refuse_incomparable(plan: &LogicalPlan) -> Result<(), SqlError> {
     plan.apply_with_subqueries(|node| {
         let inputs = merge_schema(&node.inputs());
         let schema = if node.inputs().is_empty() {
@@ -23,6 +24,15 @@ pub(crate) fn refuse_zoned(plan: &LogicalPlan) -> Result<(), SqlError> {
         };
         if groups(node, schema) {
             return Err(refusal().into());
+        }
+        if let LogicalPlan::Sort(sort) = node
+            && sort
+                .expr
+                .iter()
+                .any(|order| is_variant(&order.expr, schema))
+        {
+            // Its text would be sorted, and 10 comes before 9 there.
+            return Err(SqlError::unsupported("ORDER BY A VARIANT").into());
         }
         node.apply_expressions(|expression| {
             expression.apply(|part| {
@@ -42,6 +52,11 @@ fn refusal() -> SqlError {
 
 fn is_zoned(value: &Expr, schema: &DFSchema) -> bool {
     matches!(value.get_type(schema), Ok(DataType::FixedSizeBinary(_)))
+}
+
+fn is_variant(value: &Expr, schema: &DFSchema) -> bool {
+    let field = value.to_field(schema);
+    field.is_ok_and(|(_, field)| SqlType::of(&field).is_ok_and(SqlType::is_semi_structured))
 }
 
 /// Whether the node itself finds out which rows are the same.

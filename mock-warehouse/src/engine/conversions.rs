@@ -23,6 +23,10 @@ pub(crate) fn conversion(name: &str, given: Vec<Expr>) -> Result<Option<Expr>, S
         "TO_TIMESTAMP_LTZ" => converted(name, given, "TIMESTAMP_LTZ(9)", "sf_cast")?,
         "TO_VARCHAR" | "TO_CHAR" => converted(name, given, &cast_type("VARCHAR"), "sf_cast")?,
         "TO_BOOLEAN" => converted(name, given, "BOOLEAN", "sf_cast")?,
+        "TRY_TO_BOOLEAN" => converted(name, given, "BOOLEAN", "sf_try_cast")?,
+        "TRY_TO_TIME" => converted(name, given, "TIME", "sf_try_cast")?,
+        "TRY_TO_TIMESTAMP_LTZ" => converted(name, given, "TIMESTAMP_LTZ(9)", "sf_try_cast")?,
+        "TRY_TO_TIMESTAMP_TZ" => converted(name, given, "TIMESTAMP_TZ(9)", "sf_try_cast")?,
         "TO_DOUBLE" => converted(name, given, "FLOAT", "sf_cast")?,
         "TRY_TO_DOUBLE" => converted(name, given, "FLOAT", "sf_try_cast")?,
         "TO_VARIANT" => converted(name, given, "VARIANT", "sf_cast")?,
@@ -75,7 +79,7 @@ pub(crate) fn array_of(items: Vec<Expr>) -> Expr {
     call("sf_array", items)
 }
 
-fn object_of(given: Vec<Expr>) -> Result<Expr, SqlError> {
+pub(crate) fn object_of(given: Vec<Expr>) -> Result<Expr, SqlError> {
     if given.is_empty() {
         return Ok(cast(call("sf_parse_json", vec![text("{}")]), "OBJECT"));
     }

@@ -189,6 +189,35 @@ impl Cursor {
         }
     }
 
+    /// The next whole number, with its sign.
+    pub(crate) fn whole_number(&mut self) -> Result<i64, SqlError> {
+        let negative = self.accept_token(&Token::Minus);
+        let Some(Token::Number(digits, _)) = self.peek() else {
+            return Err(self.unexpected());
+        };
+        let Ok(number) = digits.parse::<i64>() else {
+            return Err(self.unexpected());
+        };
+        self.position += 1;
+        Ok(if negative { -number } else { number })
+    }
+
+    /// What is left, as text; it is taken.
+    pub(crate) fn text_of_rest(&mut self) -> String {
+        let rest: Vec<String> = self
+            .rest()
+            .iter()
+            .map(|token| token.token.to_string())
+            .collect();
+        self.position = self.tokens.len();
+        rest.join(" ")
+    }
+
+    /// The tokens that are left.
+    pub(crate) fn rest(&self) -> &[TokenWithSpan] {
+        &self.tokens[self.position..]
+    }
+
     /// Goes back by one token.
     pub(crate) fn back(&mut self) {
         self.position -= 1;

@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Bindings, Grid, SqlError,
+    Bindings, Grid, SqlError, alter,
     catalog::{Body, Key, Kind, Object, Stage, UserBody},
     cursor::{Cursor, Properties, Property},
     encode::status,
-    grants, names,
+    grants, names, sequences,
     session::Work,
     shared::folded,
-    tables,
+    tables, warehouses,
 };
 
 /// Runs a statement that changes what exists.
@@ -20,6 +20,8 @@ pub(crate) async fn run(work: &mut Work, sql: &str, bindings: &Bindings) -> Resu
         "CREATE" => create(work, &mut cursor, sql, bindings).await,
         "ALTER" => alter(work, &mut cursor, sql, bindings).await,
         "DROP" => drop_object(work, &mut cursor).await,
+        "COMMENT" => alter::comment(work, &mut cursor),
+        "UNDROP" => Err(SqlError::unsupported("UNDROP")),
         "GRANT" => grants::grant(work, &mut cursor),
         "REVOKE" => grants::revoke(work, &mut cursor),
         _ => Err(SqlError::unsupported("THIS STATEMENT")),
@@ -38,6 +40,7 @@ pub(crate) fn kind(cursor: &mut Cursor) -> Result<Kind, SqlError> {
         ("VIEW", Kind::View),
         ("STAGE", Kind::Stage),
         ("FILE FORMAT", Kind::FileFormat),
+        ("SEQUENCE", Kind::Sequence),
         ("STORAGE INTEGRATION", Kind::Integration),
         ("INTEGRATION", Kind::Integration),
     ] {
@@ -48,6 +51,36 @@ pub(crate) fn kind(cursor: &mut Cursor) -> Result<Kind, SqlError> {
     Err(cursor.unexpected())
 }
 
+/// Kinds of objects that the service has and this one does not.
+fn refuse_unknown_kind(cursor: &mut Cursor, verb: &str) -> Result<(), SqlError> {
+    for words in [
+        "STREAM",
+        "TASK",
+        "PIPE",
+        "PROCEDURE",
+        "FUNCTION",
+        "MATERIALIZED VIEW",
+        "DYNAMIC TABLE",
+        "EXTERNAL TABLE",
+        "ICEBERG TABLE",
+        "HYBRID TABLE",
+        "EVENT TABLE",
+        "TAG",
+        "MASKING POLICY",
+        "ROW ACCESS POLICY",
+        "NETWORK POLICY",
+        "RESOURCE MONITOR",
+        "SHARE",
+        "ALERT",
+        "SECRET",
+    ] {
+        if cursor.accept(words) {
+            return Err(SqlError::unsupported(format!("{verb} {words}")));
+        }
+    }
+    Ok(())
+}
+
 async fn create(
     work: &mut Work,
     cursor: &mut Cursor,
@@ -55,15 +88,28 @@ async fn create(
     bindings: &Bindings,
 ) -> Result<Grid, SqlError> {
     let replace = cursor.accept("OR REPLACE");
-    for word in ["TRANSIENT", "SECURE", "TEMPORARY", "TEMP"] {
-        if cursor.accept(word) && word.starts_with("TEMP") {
-            return Err(SqlError::unsupported("TEMPORARY OBJECTS"));
-        }
+    let mut temporary = false;
+    for word in [
+        "LOCAL",
+        "GLOBAL",
+        "TRANSIENT",
+        "SECURE",
+        "TEMPORARY",
+        "TEMP",
+    ] {
+        temporary |= cursor.accept(word) && word.starts_with("TEMP");
     }
     if cursor.accept("INDEX") {
         return Err(SqlError::unsupported("SECONDARY INDEX"));
     }
+    refuse_unknown_kind(cursor, "CREATE")?;
     let kind = kind(cursor)?;
+    if temporary && kind != Kind::Table {
+        return Err(SqlError::unsupported("TEMPORARY OBJECTS BESIDE TABLES"));
+    }
+    if kind == Kind::Sequence {
+        return sequences::create(work, cursor, replace);
+    }
     if kind == Kind::Table {
         return tables::create_table(work, sql, bindings).await;
     }
@@ -157,14 +203,7 @@ pub(crate) fn put(
         access.require_create(catalog, key)?;
         let replaces = matches!(existing, Existing::Replace | Existing::ReplaceWithGrants);
         if taken || (exists && !replaces) {
-            return Err(SqlError::new(
-                "002002",
-                "42710",
-                format!(
-                    "SQL compilation error:\nObject '{}' already exists.",
-                    key.name()
-                ),
-            ));
+            return Err(already_exists(key));
         }
         if exists {
             access.require_ownership(catalog, key)?;
@@ -182,6 +221,17 @@ pub(crate) fn put(
         }
         Ok(true)
     })
+}
+
+pub(crate) fn already_exists(key: &Key) -> SqlError {
+    SqlError::new(
+        "002002",
+        "42710",
+        format!(
+            "SQL compilation error:\nObject '{}' already exists.",
+            key.name()
+        ),
+    )
 }
 
 /// What is created becomes current.
@@ -230,6 +280,11 @@ fn body(work: &Work, kind: Kind, properties: &Properties) -> Result<Body, SqlErr
             parquet: property(properties, "TYPE")
                 .is_some_and(|name| name.eq_ignore_ascii_case("PARQUET")),
         },
+        Kind::Warehouse => {
+            let mut body = Body::Plain;
+            warehouses::set(&mut body, properties);
+            body
+        }
         _ => Body::Plain,
     })
 }
@@ -255,6 +310,8 @@ fn stage(work: &Work, properties: &Properties) -> Result<Stage, SqlError> {
         server_side_encryption: encryption.eq_ignore_ascii_case("SNOWFLAKE_SSE"),
         integration,
         format: listed(properties, "FILE_FORMAT", "FORMAT_NAME"),
+        parquet: listed(properties, "FILE_FORMAT", "TYPE")
+            .is_some_and(|name| name.eq_ignore_ascii_case("PARQUET")),
     })
 }
 
@@ -279,12 +336,21 @@ async fn alter(
     sql: &str,
     bindings: &Bindings,
 ) -> Result<Grid, SqlError> {
+    refuse_unknown_kind(cursor, "ALTER")?;
     let kind = kind(cursor)?;
-    if kind == Kind::Table {
-        return tables::alter_table(work, sql, bindings).await;
+    if matches!(kind, Kind::Table | Kind::View) {
+        return match Box::pin(alter::alter(work, cursor, kind)).await? {
+            Some(grid) => Ok(grid),
+            None => tables::alter_table(work, sql, bindings).await,
+        };
     }
     let skip = cursor.accept("IF EXISTS");
     let key = names::key(&work.context, kind, &cursor.name()?)?;
+    if kind == Kind::Warehouse
+        && let Some(done) = warehouses::alter(work, cursor, &key)?
+    {
+        return Ok(done);
+    }
     let unset = cursor.accept("UNSET");
     if !unset {
         cursor.expect("SET")?;
@@ -314,6 +380,7 @@ async fn alter(
                     stage.url = Some(url);
                 }
             }
+            body if key.kind == Kind::Warehouse => warehouses::set(body, &properties),
             _ => {}
         }
         if let Some(comment) = property(&properties, "COMMENT") {
@@ -325,6 +392,7 @@ async fn alter(
 }
 
 async fn drop_object(work: &mut Work, cursor: &mut Cursor) -> Result<Grid, SqlError> {
+    refuse_unknown_kind(cursor, "DROP")?;
     let kind = kind(cursor)?;
     let skip = cursor.accept("IF EXISTS");
     let key = names::key(&work.context, kind, &cursor.name()?)?;
@@ -343,7 +411,7 @@ async fn drop_object(work: &mut Work, cursor: &mut Cursor) -> Result<Grid, SqlEr
         Some(table) => Some(work.lock(Arc::clone(table).id, key.name()).await?),
         None => None,
     };
-    work.shared.change(|catalog| {
+    work.change_where_it_is(&key, |catalog| {
         catalog.remove(&key);
         Ok(())
     })?;

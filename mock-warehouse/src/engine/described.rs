@@ -38,7 +38,7 @@ impl SqlType {
             Self::Varchar { .. } => "text",
             Self::Boolean => "boolean",
             Self::Date => "date",
-            Self::Time => "time",
+            Self::Time | Self::ShortTime { .. } => "time",
             Self::TimestampNtz { .. } => "timestamp_ntz",
             Self::TimestampLtz { .. } => "timestamp_ltz",
             Self::TimestampTz { .. } => "timestamp_tz",
@@ -55,7 +55,8 @@ impl SqlType {
         match self {
             Self::Number { precision, scale } => (Some(precision.into()), Some(scale.into())),
             Self::Time => (Some(0), Some(9)),
-            Self::TimestampNtz { scale }
+            Self::ShortTime { scale }
+            | Self::TimestampNtz { scale }
             | Self::TimestampLtz { scale }
             | Self::TimestampTz { scale } => (Some(0), Some(scale.into())),
             _ => (None, None),

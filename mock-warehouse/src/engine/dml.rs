@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::{array::UInt64Array, compute::take_record_batch};
 use datafusion::sql::sqlparser::{
     ast::{
-        Assignment, AssignmentTarget, Expr, FromTable, ObjectName, Statement, TableAlias,
-        TableFactor, TableObject, TableWithJoins, UpdateTableFromKind,
+        Assignment, AssignmentTarget, Expr, FromTable, ObjectName, Query, SetExpr, Statement,
+        TableAlias, TableFactor, TableObject, TableWithJoins, UpdateTableFromKind,
     },
     dialect::SnowflakeDialect,
     parser::Parser,
@@ -14,11 +14,11 @@ use datafusion::sql::sqlparser::{
 
 use super::{
     Bindings, Grid, SqlError, StatementKind, Stats, batch,
-    catalog::{Column, Key, Table},
+    catalog::{Column, Key, Kind, Table},
     encode,
     expressions::{null, query, select_of},
     multi_insert::insert_all,
-    names::parts,
+    names::{self, parts},
     query::{Rows, Scene, parsed, placed},
     resolve::{Source, named},
     session::Work,
@@ -62,7 +62,7 @@ pub(crate) async fn insert(
             _ => Err(SqlError::unsupported("ARRAY BINDS IN A MULTI-TABLE INSERT")),
         };
     }
-    let (TableObject::TableName(name), Some(source)) = (&insert.table, insert.source) else {
+    let (TableObject::TableName(name), Some(mut source)) = (&insert.table, insert.source) else {
         return Err(SqlError::unsupported("THIS KIND OF INSERT"));
     };
     let privileges: &[&str] = if insert.overwrite {
@@ -71,19 +71,24 @@ pub(crate) async fn insert(
         &["INSERT"]
     };
     let key = authorized(work, name, privileges)?;
-    if insert.overwrite {
-        return Err(SqlError::unsupported("INSERT OVERWRITE"));
-    }
+    let _lock = match insert.overwrite {
+        true => Some(locked(work, &key).await?),
+        false => None,
+    };
     let mut scene = Scene::new(work, &normalized, &Bindings::new()).await?;
     let target = Target::new(&scene.catalog, &key, None)?;
     let names: Vec<String> = insert.columns.iter().map(column_name).collect();
     let listed = target.listed(&names)?;
     let mut count = 0;
     let mut whole = target.unchanged();
+    if insert.overwrite {
+        whole.removed = target.table.parts.iter().map(|part| part.id).collect();
+    }
     let columns: Vec<&Column> = listed
         .iter()
         .map(|index| &target.table.columns[*index])
         .collect();
+    fill_defaults(&mut source, &columns)?;
     for (query, bindings) in batch::sources(&mut scene, &source, bindings, &columns)? {
         scene.constants.bindings = bindings;
         let (found, _) = scene
@@ -126,8 +131,19 @@ pub(crate) fn wrong_width(columns: usize, values: usize) -> SqlError {
 pub(crate) async fn imaged(
     scene: &Scene,
     table: &Table,
+    values: BTreeMap<usize, Expr>,
+    found: Source,
+) -> Result<Rows, SqlError> {
+    imaged_where(scene, table, values, found, None).await
+}
+
+/// As [`imaged`], of those rows that meet the condition.
+pub(crate) async fn imaged_where(
+    scene: &Scene,
+    table: &Table,
     mut values: BTreeMap<usize, Expr>,
     found: Source,
+    condition: Option<Expr>,
 ) -> Result<Rows, SqlError> {
     let mut wanted = query("SELECT 1");
     let select = select_of(&mut wanted);
@@ -147,12 +163,43 @@ pub(crate) async fn imaged(
         relation: named(&found.name, None),
         joins: vec![],
     }];
+    select.selection = condition;
     let (rows, _) = scene.run(wanted, vec![found]).await?;
     Ok(rows)
 }
 
+/// Whether the expression is the word DEFAULT.
+pub(crate) fn is_default(value: &Expr) -> bool {
+    matches!(value, Expr::Identifier(word) if word.quote_style.is_none() && word.value == "DEFAULT")
+}
+
+/// Puts the columns' defaults where rows of VALUES say DEFAULT.
+fn fill_defaults(source: &mut Query, columns: &[&Column]) -> Result<(), SqlError> {
+    let SetExpr::Values(values) = source.body.as_mut() else {
+        return Ok(());
+    };
+    let cells = values.rows.iter().flat_map(|row| &row.content);
+    if !cells.into_iter().any(is_default) {
+        return Ok(());
+    }
+    // Beside a default all rows have to agree on the columns' types.
+    for row in &mut values.rows {
+        for (value, column) in row.content.iter_mut().zip(columns) {
+            let given = match is_default(value) {
+                true => default_of(column)?,
+                false => std::mem::replace(value, null()),
+            };
+            *value = value_for(column, given);
+        }
+    }
+    Ok(())
+}
+
 /// The default of a column: NULL when it has none.
 pub(crate) fn default_of(column: &Column) -> Result<Expr, SqlError> {
+    if let Some(identity) = column.identity {
+        return Ok(identity.next_value());
+    }
     let Some(default) = &column.default else {
         return Ok(null());
     };
@@ -177,7 +224,12 @@ pub(crate) fn assigned(
         let AssignmentTarget::ColumnName(name) = &assignment.target else {
             return Err(SqlError::unsupported("ASSIGNMENT TO SEVERAL COLUMNS"));
         };
-        values.insert(target.index_of(&column_name(name))?, assignment.value);
+        let index = target.index_of(&column_name(name))?;
+        let value = match is_default(&assignment.value) {
+            true => default_of(&target.table.columns[index])?,
+            false => assignment.value,
+        };
+        values.insert(index, value);
     }
     Ok(values)
 }
@@ -337,6 +389,10 @@ pub(crate) async fn truncate(work: &mut Work, sql: &str) -> Result<Grid, SqlErro
     let [table] = truncate.table_names.as_slice() else {
         return Err(SqlError::unsupported("TRUNCATE OF SEVERAL TABLES"));
     };
+    let named = names::key(&work.context, Kind::Table, &parts(&table.name))?;
+    if truncate.if_exists && !work.access().sees(&work.view(), &named) {
+        return Ok(encode::status("Statement executed successfully."));
+    }
     let key = authorized(work, &table.name, &["DELETE", "TRUNCATE"])?;
     let _lock = locked(work, &key).await?;
     let target = Target::new(&work.view(), &key, None)?;
@@ -346,7 +402,8 @@ pub(crate) async fn truncate(work: &mut Work, sql: &str) -> Result<Grid, SqlErro
         .iter()
         .map(|part| (part.id, (0..part.batch().num_rows() as u64).collect()))
         .collect();
-    let change = target.change(work, &gone, None)?;
+    let mut change = target.change(work, &gone, None)?;
+    change.forgets = true;
     work.finish(&key, change)?;
     let stats = deleted(&[], target.table.row_count()).stats;
     Ok(Grid {

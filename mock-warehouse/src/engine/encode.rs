@@ -86,13 +86,13 @@ fn encoded(array: &ArrayRef, sql_type: SqlType) -> Result<Vec<Option<String>>, S
                 })
             })
             .collect(),
-        (SqlType::Time, _) => cast(
+        (SqlType::Time | SqlType::ShortTime { .. }, _) => cast(
             &cast(array, &DataType::Time64(TimeUnit::Nanosecond))?,
             &DataType::Int64,
         )?
         .as_primitive::<Int64Type>()
         .iter()
-        .map(|value| value.map(|value| seconds(value.into(), 9)))
+        .map(|value| value.map(|value| seconds(value.into(), sql_type.time_scale())))
         .collect(),
         (sql_type, _) if sql_type.is_json() => to_text(array, "UTC")?
             .iter()

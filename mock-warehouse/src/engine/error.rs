@@ -188,6 +188,12 @@ pub enum OpenError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Another process, or another warehouse of this one, has it open.
+    #[error("{path} is in use by another warehouse")]
+    InUse {
+        /// The folder.
+        path: String,
+    },
     /// A file is there and is not what it should be.
     #[error("{path} is damaged: {reason}")]
     Damaged {
@@ -196,4 +202,20 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl OpenError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => "end the process that holds it, or choose another folder",
+            Self::Files { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "put the file back from a copy of the folder, or begin anew with an empty one"
+            }
+            Self::Files { .. } => "make the folder writable, or choose another",
+            Self::Damaged { .. } => {
+                "put the file back from a copy of the folder, or begin anew with an empty one"
+            }
+        }
+    }
 }

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, ObjectName, WindowFrame, WindowFrameBound, WindowFrameUnits,
-    WindowType,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    ObjectName, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowType,
 };
 
 use super::{
     SqlError,
     conversions::conversion,
     expressions::{arguments, bigint, call, call_over, case, cast, column, null, number, text},
+    gathering::gathering,
+    more_functions::more,
     names::parts,
     resolve::SEQUENCE,
     rewrite::{Rewriter, cast_type, grouped, word},
@@ -39,7 +40,10 @@ pub(crate) fn rewritten(
         count_arguments(&mut function, first);
         return Ok(Expr::Function(function));
     }
-    if matches!(name.as_str(), "LAG" | "LEAD") && function.over.is_some() {
+    if name == "COUNT" {
+        return count(function);
+    }
+    if matches!(name.as_str(), "LAG" | "LEAD" | "NTH_VALUE") && function.over.is_some() {
         function.name = ObjectName::from(vec![Ident::new(name.to_lowercase())]);
         if let FunctionArguments::List(list) = &mut function.args
             && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(offset))) = list.args.get_mut(1)
@@ -53,9 +57,12 @@ pub(crate) fn rewritten(
     }
     if matches!(
         name.as_str(),
-        "SUM" | "AVG" | "COUNT_IF" | "FIRST_VALUE" | "LAST_VALUE" | "LISTAGG"
+        "SUM" | "AVG" | "COUNT_IF" | "FIRST_VALUE" | "LAST_VALUE"
     ) {
         return aggregate(&name, function);
+    }
+    if let Some(value) = gathering(&name, &function)? {
+        return Ok(value);
     }
     let given = arguments(&function)?;
     if name == "SYSTEM$WAIT" {
@@ -71,7 +78,6 @@ pub(crate) fn rewritten(
 /// Functions that are the same in DataFusion, under this name.
 fn same_function(name: &str) -> Option<&'static str> {
     Some(match name {
-        "COUNT" => "count",
         "MIN" => "min",
         "MAX" => "max",
         "ANY_VALUE" => "min",
@@ -110,7 +116,7 @@ fn counting_function(name: &str) -> Option<(&'static str, usize)> {
         "RIGHT" => ("right", 1),
         "SUBSTR" | "SUBSTRING" => ("substr", 1),
         "REPEAT" => ("repeat", 1),
-        "SPLIT_PART" => ("split_part", 2),
+
         "NTILE" => ("ntile", 0),
         _ => return None,
     })
@@ -156,6 +162,7 @@ fn constant(rewriter: &Rewriter<'_>, name: &str) -> Option<Expr> {
         "CURRENT_TIMESTAMP" | "GETDATE" | "SYSTIMESTAMP" | "LOCALTIMESTAMP" => moment(),
         "SYSDATE" => cast(now(), "TIMESTAMP_NTZ(9)"),
         "CURRENT_DATE" => cast(moment(), "DATE"),
+        "CURRENT_TIME" | "LOCALTIME" => cast(moment(), "TIME"),
         "CURRENT_USER" => text(constants.context.user.clone()),
         "CURRENT_ROLE" => name_or_null(&constants.context.role),
         "CURRENT_DATABASE" => name_or_null(&constants.context.database),
@@ -166,6 +173,54 @@ fn constant(rewriter: &Rewriter<'_>, name: &str) -> Option<Expr> {
         "SEQ4" | "SEQ8" => column(SEQUENCE),
         _ => return None,
     })
+}
+
+/// COUNT; of several values those rows in which none is NULL.
+fn count(mut function: Function) -> Result<Expr, SqlError> {
+    function.name = ObjectName::from(vec![Ident::new("count")]);
+    if let FunctionArguments::List(list) = &mut function.args
+        && list.args.len() > 1
+    {
+        let given: Vec<Expr> = list
+            .args
+            .iter()
+            .map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Ok(value.clone()),
+                other => Err(SqlError::syntax(format!("unexpected argument '{other}'"))),
+            })
+            .collect::<Result<_, _>>()?;
+        let all = call("sf_array", given.clone());
+        let counted = case(vec![(any_null(&given), null())], all);
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(counted))];
+    }
+    Ok(Expr::Function(function))
+}
+
+/// Whether one of the values is NULL.
+pub(crate) fn any_null(values: &[Expr]) -> Expr {
+    let nulls = values
+        .iter()
+        .map(|value| Expr::IsNull(Box::new(grouped(value.clone()))));
+    let either = nulls.reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::Or,
+        right: Box::new(right),
+    });
+    Expr::Nested(Box::new(either.unwrap_or_else(null)))
+}
+
+/// Whether all of the text matches the pattern.
+pub(crate) fn regexp_like(value: Expr, pattern: Expr) -> Expr {
+    let whole = call("concat", vec![text("^(?:"), pattern.clone(), text(")$")]);
+    // CONCAT of DataFusion takes NULL for an empty text.
+    let unknown = any_null(&[value.clone(), pattern]);
+    case(
+        vec![(unknown, null())],
+        call(
+            "regexp_like",
+            vec![cast(value, &cast_type("VARCHAR")), whole],
+        ),
+    )
 }
 
 fn aggregate(name: &str, mut function: Function) -> Result<Expr, SqlError> {
@@ -188,21 +243,6 @@ fn aggregate(name: &str, mut function: Function) -> Result<Expr, SqlError> {
             let [condition] = exactly(name, arguments(&function)?)?;
             let counted = case(vec![(condition, number("1."))], null());
             Ok(call_over("count", vec![counted], function.over))
-        }
-        "LISTAGG" => {
-            function.name = ObjectName::from(vec![Ident::new("string_agg")]);
-            if let FunctionArguments::List(list) = &mut function.args {
-                if matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct))
-                    && !function.within_group.is_empty()
-                {
-                    return Err(SqlError::unsupported("LISTAGG(DISTINCT) WITHIN GROUP"));
-                }
-                if list.args.len() == 1 {
-                    list.args
-                        .push(FunctionArg::Unnamed(FunctionArgExpr::Expr(text(""))));
-                }
-            }
-            Ok(call("coalesce", vec![Expr::Function(function), text("")]))
         }
         _ => {
             // Without a frame these look at the whole partition, not only up to the current row.
@@ -286,11 +326,15 @@ fn scalar(name: &str, mut given: Vec<Expr>) -> Result<Expr, SqlError> {
             call(time_function(name), given)
         }
         "YEAR" | "QUARTER" | "MONTH" | "WEEK" | "DAY" | "DAYOFMONTH" | "DAYOFWEEK"
-        | "DAYOFWEEKISO" | "DAYOFYEAR" | "HOUR" | "MINUTE" | "SECOND" => {
+        | "DAYOFWEEKISO" | "DAYOFYEAR" | "HOUR" | "MINUTE" | "SECOND" | "WEEKISO"
+        | "WEEKOFYEAR" | "YEAROFWEEK" | "YEAROFWEEKISO" => {
             let [value] = exactly(name, given)?;
             call("sf_date_part", vec![text(name), value])
         }
         _ => {
+            if let Some(value) = more(name, &given)? {
+                return Ok(value);
+            }
             return conversion(name, given)?.ok_or_else(|| SqlError::unknown_function(name));
         }
     })

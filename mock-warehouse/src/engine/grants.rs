@@ -26,6 +26,7 @@ fn all_privileges(kind: Kind) -> &'static [&'static str] {
             "CREATE VIEW",
             "CREATE STAGE",
             "CREATE FILE FORMAT",
+            "CREATE SEQUENCE",
         ],
         Kind::Warehouse => &["USAGE", "OPERATE", "MONITOR", "MODIFY"],
         Kind::Table => &[
@@ -38,7 +39,7 @@ fn all_privileges(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::View => &["SELECT", "REFERENCES"],
         Kind::Stage => &["USAGE", "READ", "WRITE"],
-        Kind::FileFormat | Kind::Integration => &["USAGE"],
+        Kind::FileFormat | Kind::Integration | Kind::Sequence => &["USAGE"],
         Kind::Role | Kind::User => &["MONITOR"],
     }
 }

@@ -1,7 +1,9 @@
 //! What a statement that succeeds answers.
 
+use serde::{Deserialize, Serialize};
+
 /// The result of one statement, encoded as the SQL API's `jsonv2` does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grid {
     /// The columns, in order.
     pub columns: Vec<GridColumn>,
@@ -14,7 +16,7 @@ pub struct Grid {
 }
 
 /// A column as `resultSetMetaData.rowType` describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GridColumn {
     /// Name; an unnamed expression is its own text in upper case.
     pub name: String,
@@ -41,7 +43,7 @@ pub struct GridColumn {
 }
 
 /// Numbers of rows that a DML statement changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// `numRowsInserted`
     pub rows_inserted: u64,
@@ -54,7 +56,7 @@ pub struct Stats {
 }
 
 /// What a statement does, as far as a server has to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StatementKind {
     /// SELECT, WITH, VALUES
     Select,

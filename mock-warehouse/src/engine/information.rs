@@ -10,7 +10,7 @@ use arrow::{
 use super::{
     SqlError,
     access::Access,
-    catalog::{Body, Catalog, Column, Key, Kind},
+    catalog::{Body, Catalog, Column, Key, Kind, Object},
     resolve::Source,
     sql_type::SqlType,
 };
@@ -92,12 +92,172 @@ pub(crate) fn source(
             })
             .collect(),
         ),
-        _ => return Ok(None),
+        _ => match more(catalog, access, database, table) {
+            Some(found) => found,
+            None => return Ok(None),
+        },
     };
     Ok(Some(Source {
         name: format!("{database}.{SCHEMA}.{table}"),
         ..built(names, rows)?
     }))
+}
+
+/// Names of columns, and rows.
+type Listed = (&'static [&'static str], Vec<Vec<Value>>);
+
+/// Tables about what is in the database besides tables and columns.
+fn more(catalog: &Catalog, access: &Access, database: &str, table: &str) -> Option<Listed> {
+    let seen = |kind: Kind| {
+        catalog.objects.iter().filter(move |(key, _)| {
+            key.kind == kind && key.path[0] == database && access.sees(catalog, key)
+        })
+    };
+    let optional = |value: &Option<String>| Value::Text(value.clone());
+    Some(match table {
+        "VIEWS" => (
+            &[
+                "TABLE_CATALOG",
+                "TABLE_SCHEMA",
+                "TABLE_NAME",
+                "TABLE_OWNER",
+                "VIEW_DEFINITION",
+                "IS_SECURE",
+                "CREATED",
+                "COMMENT",
+            ],
+            seen(Kind::View)
+                .map(|(key, object)| {
+                    let Body::View(view) = &object.body else {
+                        return named(key);
+                    };
+                    let mut row = named(key);
+                    row.extend([
+                        text(&object.owner),
+                        text(&view.statement),
+                        text(if view.secure { "YES" } else { "NO" }),
+                        Value::Moment(object.created),
+                        text(&object.comment),
+                    ]);
+                    row
+                })
+                .collect(),
+        ),
+        "SCHEMATA" => (
+            &[
+                "CATALOG_NAME",
+                "SCHEMA_NAME",
+                "SCHEMA_OWNER",
+                "CREATED",
+                "COMMENT",
+            ],
+            described_objects(seen(Kind::Schema)),
+        ),
+        "DATABASES" => (
+            &["DATABASE_NAME", "DATABASE_OWNER", "CREATED", "COMMENT"],
+            described_objects(
+                catalog
+                    .objects
+                    .iter()
+                    .filter(|(key, _)| key.kind == Kind::Database && access.sees(catalog, key)),
+            ),
+        ),
+        "FILE_FORMATS" => (
+            &[
+                "FILE_FORMAT_CATALOG",
+                "FILE_FORMAT_SCHEMA",
+                "FILE_FORMAT_NAME",
+                "FILE_FORMAT_OWNER",
+                "CREATED",
+                "COMMENT",
+            ],
+            described_objects(seen(Kind::FileFormat)),
+        ),
+        "STAGES" => (
+            &[
+                "STAGE_CATALOG",
+                "STAGE_SCHEMA",
+                "STAGE_NAME",
+                "STAGE_OWNER",
+                "CREATED",
+                "COMMENT",
+                "STAGE_URL",
+                "STAGE_TYPE",
+            ],
+            seen(Kind::Stage)
+                .zip(described_objects(seen(Kind::Stage)))
+                .map(|((_, object), mut row)| {
+                    let url = match &object.body {
+                        Body::Stage(stage) => stage.url.clone(),
+                        _ => None,
+                    };
+                    row.push(optional(&url));
+                    row.push(text(match url {
+                        Some(_) => "External Named",
+                        None => "Internal Named",
+                    }));
+                    row
+                })
+                .collect(),
+        ),
+        "LOAD_HISTORY" => (
+            &[
+                "SCHEMA_NAME",
+                "FILE_NAME",
+                "TABLE_NAME",
+                "LAST_LOAD_TIME",
+                "STATUS",
+                "ROW_COUNT",
+                "ROW_PARSED",
+                "FIRST_ERROR_MESSAGE",
+                "ERROR_COUNT",
+            ],
+            seen(Kind::Table)
+                .flat_map(|(key, object)| loads(key, &object.body))
+                .collect(),
+        ),
+        _ => return None,
+    })
+}
+
+/// Name, owner, age and comment of each object.
+fn described_objects<'a>(objects: impl Iterator<Item = (&'a Key, &'a Object)>) -> Vec<Vec<Value>> {
+    objects
+        .map(|(key, object)| {
+            let mut row = named(key);
+            row.extend([
+                text(&object.owner),
+                Value::Moment(object.created),
+                text(&object.comment),
+            ]);
+            row
+        })
+        .collect()
+}
+
+/// What COPY has loaded into the table, or tried to.
+fn loads(key: &Key, body: &Body) -> Vec<Vec<Value>> {
+    let Body::Table(table) = body else {
+        return Vec::new();
+    };
+    let number = |count: usize| Value::Number(i128::try_from(count).ok());
+    table
+        .loads
+        .iter()
+        .map(|load| {
+            vec![
+                text(&key.path[1]),
+                text(&load.file),
+                text(key.name()),
+                Value::Moment(load.at),
+                text(load.status()),
+                number(load.rows_loaded),
+                number(load.rows_parsed),
+                Value::Text(load.first_error.clone()),
+                number(usize::from(load.first_error.is_some())),
+            ]
+        })
+        .collect()
 }
 
 fn text(value: &str) -> Value {

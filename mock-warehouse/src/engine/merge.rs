@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::{
     Bindings, Grid, SqlError, Stats,
-    dml::{assigned, column_name, counted, default_of, locked, table_of},
+    dml::{assigned, column_name, counted, default_of, is_default, locked, table_of},
     expressions::{case, cast, null, number, query, select_of},
     query::{Rows, Scene, parsed, placed},
     session::Work,
@@ -141,7 +141,14 @@ fn understood(target: &Target, clause: MergeClause) -> Result<Clause, SqlError> 
                     ),
                 ));
             }
-            columns.into_iter().zip(given).collect()
+            columns
+                .into_iter()
+                .zip(given)
+                .map(|(index, value)| match is_default(&value) {
+                    true => Ok((index, default_of(&target.table.columns[index])?)),
+                    false => Ok((index, value)),
+                })
+                .collect::<Result<_, SqlError>>()?
         }
     };
     Ok(Clause {

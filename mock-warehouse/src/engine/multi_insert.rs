@@ -1,14 +1,15 @@
-//! INSERT ALL: the rows of one query into several tables, all of them or none.
+//! INSERT ALL and INSERT FIRST: the rows of one query into several tables, all of them or none.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Insert, MultiTableInsertIntoClause, MultiTableInsertType, MultiTableInsertValue, Query,
+    BinaryOperator, Expr, Insert, MultiTableInsertIntoClause, MultiTableInsertType,
+    MultiTableInsertValue, Query,
 };
 
 use super::{
     Bindings, Grid, SqlError, Stats,
     catalog::Key,
-    dml::{counted, default_of, imaged, wrong_width},
-    expressions::column,
+    dml::{counted, default_of, imaged_where, locked, wrong_width},
+    expressions::{column, nested},
     query::{Rows, Scene, placed},
     resolve::Source,
     session::Work,
@@ -20,33 +21,54 @@ use super::{
 /// The name of the query's rows while they are inserted.
 const FOUND: &str = "@FOUND";
 
-/// Runs an INSERT ALL without conditions.
+/// An INTO clause, and the rows that it takes: all of them without a condition.
+type Branch = (MultiTableInsertIntoClause, Option<Expr>);
+
+/// Runs an INSERT ALL or INSERT FIRST.
 pub(crate) async fn insert_all(
     work: &mut Work,
     sql: &str,
-    insert: Insert,
+    mut insert: Insert,
     normalized: &Normalized,
     bindings: &Bindings,
 ) -> Result<Grid, SqlError> {
-    let (Some(MultiTableInsertType::All), Some(query), false) = (
-        insert.multi_table_insert_type,
-        insert.source,
-        insert.overwrite || insert.multi_table_into_clauses.is_empty(),
-    ) else {
+    let Some(query) = insert.source.take() else {
         return Err(SqlError::unsupported("THIS KIND OF MULTI-TABLE INSERT"));
     };
-    let clauses = insert.multi_table_into_clauses;
-    let keys: Vec<Key> = clauses
+    let overwrite = insert.overwrite;
+    let branches = branches(insert)?;
+    let privileges: &[&str] = if overwrite {
+        &["INSERT", "DELETE"]
+    } else {
+        &["INSERT"]
+    };
+    let keys: Vec<Key> = branches
         .iter()
-        .map(|clause| authorized(work, &clause.table_name, &["INSERT"]))
+        .map(|(clause, _)| authorized(work, &clause.table_name, privileges))
         .collect::<Result<_, _>>()?;
+    let mut locks = Vec::new();
+    let mut emptied: Vec<Key> = Vec::new();
+    if overwrite {
+        emptied = keys.clone();
+        emptied.sort();
+        emptied.dedup();
+        for key in &emptied {
+            locks.push(locked(work, key).await?);
+        }
+    }
     let scene = Scene::new(work, normalized, bindings).await?;
     let source = found(&scene, *query)
         .await
         .map_err(|error| placed(error, sql))?;
     let (mut counts, mut changes) = (Vec::new(), Vec::new());
-    for (clause, key) in clauses.into_iter().zip(keys) {
-        let (count, change) = into_one(work, &scene, &source, clause, &key)
+    for key in emptied {
+        let target = Target::new(&scene.catalog, &key, None)?;
+        let mut change = target.unchanged();
+        change.removed = target.table.parts.iter().map(|part| part.id).collect();
+        changes.push((key, change));
+    }
+    for (branch, key) in branches.into_iter().zip(keys) {
+        let (count, change) = into_one(work, &scene, &source, branch, &key)
             .await
             .map_err(|error| placed(error, sql))?;
         let name = format!("number of rows inserted into {}", key.name());
@@ -66,6 +88,53 @@ pub(crate) async fn insert_all(
             ..Stats::default()
         },
     ))
+}
+
+/// Each INTO with its condition. FIRST takes a row at the first WHEN that it meets, ELSE what meets none.
+fn branches(insert: Insert) -> Result<Vec<Branch>, SqlError> {
+    let first = matches!(
+        insert.multi_table_insert_type,
+        Some(MultiTableInsertType::First)
+    );
+    let mut branches: Vec<Branch> = insert
+        .multi_table_into_clauses
+        .into_iter()
+        .map(|clause| (clause, None))
+        .collect();
+    if first && !branches.is_empty() {
+        return Err(SqlError::syntax(
+            "syntax error: INSERT FIRST has conditions",
+        ));
+    }
+    let mut missed: Option<Expr> = None;
+    for when in insert.multi_table_when_clauses {
+        // What is NULL is not met.
+        let met = Expr::IsTrue(Box::new(nested(when.condition.clone())));
+        let not_met = Expr::IsNotTrue(Box::new(nested(when.condition)));
+        let condition = match (&missed, first) {
+            (Some(missed), true) => both(missed.clone(), met),
+            _ => met,
+        };
+        for clause in when.into_clauses {
+            branches.push((clause, Some(condition.clone())));
+        }
+        missed = Some(match missed {
+            Some(missed) => both(missed, not_met),
+            None => not_met,
+        });
+    }
+    for clause in insert.multi_table_else_clause.unwrap_or_default() {
+        branches.push((clause, missed.clone()));
+    }
+    Ok(branches)
+}
+
+fn both(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    }
 }
 
 /// The query's rows, under the names that people see: clauses speak of those.
@@ -90,7 +159,7 @@ async fn into_one(
     work: &Work,
     scene: &Scene,
     source: &Source,
-    clause: MultiTableInsertIntoClause,
+    (clause, condition): Branch,
     key: &Key,
 ) -> Result<(usize, Change), SqlError> {
     let target = Target::new(&scene.catalog, key, None)?;
@@ -123,7 +192,8 @@ async fn into_one(
             None => Ok((*index, default_of(&target.table.columns[*index])?)),
         })
         .collect::<Result<_, SqlError>>()?;
-    let rows = one_batch(&imaged(scene, &target.table, values, source.clone()).await?)?;
+    let rows = imaged_where(scene, &target.table, values, source.clone(), condition).await?;
+    let rows = one_batch(&rows)?;
     let count = rows.num_rows();
     let change = target.change(work, &Default::default(), Some(rows))?;
     Ok((count, change))

@@ -28,15 +28,20 @@ use super::{
     Bindings, Grid, SqlError,
     access::Access,
     catalog::{Catalog, Key, Kind},
-    comparisons::refuse_zoned,
-    encode,
+    comparisons::refuse_incomparable,
+    encode, flatten,
     functions::{self, Formats},
     names::parts,
+    operators::Operators,
     resolve::{Resolver, Source},
     rewrite::{Constants, Rewriter},
+    sequences::next_values,
     session::Work,
+    shared::Shared,
     stage::{self, StagedRows},
     text::{self, Normalized, staged_index, staged_name},
+    warehouses,
+    yielding::YieldingJoins,
 };
 
 /// DataFusion with our functions, as each query starts with it.
@@ -49,11 +54,17 @@ static BASE: LazyLock<SessionState> = LazyLock::new(|| {
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .build();
     for function in functions::all() {
         datafusion::execution::FunctionRegistry::register_udf(&mut state, function)
             .expect("a function of a new name can be registered");
     }
+    datafusion::execution::FunctionRegistry::register_expr_planner(
+        &mut state,
+        Arc::new(Operators::new()),
+    )
+    .expect("a session state takes planners");
     state
 });
 
@@ -65,12 +76,14 @@ pub(crate) struct Rows {
 }
 
 /// A statement prepared to run against one snapshot.
+#[derive(Clone)]
 pub(crate) struct Scene {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) access: Access,
     pub(crate) constants: Constants,
     pub(crate) staged: Vec<StagedRows>,
     pub(crate) titles: Vec<String>,
+    shared: Arc<Shared>,
 }
 
 impl Scene {
@@ -98,6 +111,7 @@ impl Scene {
             },
             staged,
             titles: normalized.titles.clone(),
+            shared: Arc::clone(&work.shared),
         })
     }
 
@@ -131,12 +145,12 @@ impl Scene {
                 batches: staged.batches.clone(),
             });
         }
-        let rows = planned(query, sources, &self.constants).await?;
+        let rows = planned(query, sources, &self.constants, &self.shared).await?;
         Ok((rows, names))
     }
 
     /// Whoever reads tables needs a warehouse.
-    fn require_warehouse(&self, reads: bool) -> Result<(), SqlError> {
+    pub(crate) fn require_warehouse(&self, reads: bool) -> Result<(), SqlError> {
         let current = self.constants.context.warehouse.as_deref();
         let usable = current.is_some_and(|name| {
             self.access.has(
@@ -145,15 +159,13 @@ impl Scene {
                 &["USAGE", "OPERATE"],
             )
         });
-        if !reads || usable {
-            return Ok(());
+        match current {
+            _ if !reads => Ok(()),
+            Some(name) if usable => {
+                warehouses::require_running(&self.catalog, &Key::new(Kind::Warehouse, &[name]))
+            }
+            _ => Err(warehouses::none_active()),
         }
-        Err(SqlError::new(
-            "000606",
-            "57P03",
-            "No active warehouse selected in the current session.  Select an active warehouse with the 'use warehouse' \
-             command.",
-        ))
     }
 }
 
@@ -198,6 +210,7 @@ async fn planned(
     query: Query,
     sources: Vec<Source>,
     constants: &Constants,
+    shared: &Arc<Shared>,
 ) -> Result<Rows, SqlError> {
     let mut config = BASE.config().clone();
     let options = config.options_mut();
@@ -210,13 +223,15 @@ async fn planned(
         ))
         .build();
     let context = DataFusionContext::new_with_state(state);
+    context.register_udf(next_values(shared));
     for source in sources {
         let table = MemTable::try_new(source.schema, vec![source.batches])?;
         context.register_table(TableReference::bare(source.name), Arc::new(table))?;
     }
     let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
     let plan = context.state().statement_to_plan(statement).await?;
-    refuse_zoned(&plan)?;
+    let plan = flatten::unnested(plan)?;
+    refuse_incomparable(&plan)?;
     let frame = context.execute_logical_plan(plan).await?;
     let schema: Schema = frame.schema().as_arrow().clone();
     let batches = frame.collect().await?;

@@ -19,10 +19,10 @@ use super::{
     SessionContext, SqlError,
     access::Access,
     catalog::{Body, Catalog, Key, Kind, Table},
-    information,
+    flatten, information,
     names::{key, parts, quoted},
     rewrite::{Constants, Rewriter},
-    text,
+    sequences, text,
 };
 
 /// Views within views, at most.
@@ -47,6 +47,8 @@ pub(crate) struct Resolver<'a> {
     /// Names that a WITH defines, innermost last.
     scopes: Vec<Scope>,
     depth: usize,
+    /// How many FLATTEN there were.
+    flattened: usize,
 }
 
 /// The names that one query's WITH defines.
@@ -72,6 +74,7 @@ impl<'a> Resolver<'a> {
             sources: Vec::new(),
             scopes: Vec::new(),
             depth: 0,
+            flattened: 0,
         }
     }
 
@@ -248,8 +251,37 @@ impl<'a> Resolver<'a> {
         Ok(named(&name, alias))
     }
 
+    /// What takes the next number of a sequence; nothing when there is no such sequence: it may be a column.
+    fn next_value(&self, name: &[String]) -> Result<Option<Expr>, SqlError> {
+        let Ok(key) = key(&self.context, Kind::Sequence, name) else {
+            return Ok(None);
+        };
+        let Some(sequence) = sequences::named(self.catalog, &key) else {
+            return Ok(None);
+        };
+        if let Some(access) = self.access {
+            access.require(self.catalog, &key, &["USAGE"])?;
+        }
+        Ok(Some(sequence.next_value()))
+    }
+
+    fn flatten(
+        &mut self,
+        arguments: &[FunctionArg],
+        alias: Option<TableAlias>,
+    ) -> Result<TableFactor, SqlError> {
+        self.flattened += 1;
+        flatten::factor(arguments, alias, self.flattened)
+    }
+
     fn replace(&mut self, factor: &mut TableFactor) -> Result<(), SqlError> {
         match factor {
+            TableFactor::Table {
+                sample: Some(_), ..
+            }
+            | TableFactor::Derived {
+                sample: Some(_), ..
+            } => return Err(SqlError::unsupported("SAMPLE")),
             TableFactor::Table {
                 name, alias, args, ..
             } => {
@@ -284,7 +316,16 @@ impl<'a> Resolver<'a> {
             TableFactor::TableFunction { expr, alias } => {
                 let alias = alias.take();
                 let expression = expr.clone();
-                *factor = self.generator(&expression, alias)?;
+                *factor = match flatten::arguments_of(&expression) {
+                    Some(arguments) => self.flatten(arguments, alias)?,
+                    None => self.generator(&expression, alias)?,
+                };
+            }
+            TableFactor::Function {
+                name, args, alias, ..
+            } if flatten::is_flatten(name) => {
+                let (arguments, alias) = (std::mem::take(args), alias.take());
+                *factor = self.flatten(&arguments, alias)?;
             }
             TableFactor::NestedJoin { .. } => {}
             other => return Err(SqlError::unsupported(other)),
@@ -347,6 +388,20 @@ impl VisitorMut for Resolver<'_> {
             scope.visible = (scope.visible + 1).min(scope.names.len());
         }
         ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<SqlError> {
+        let Some(name) = sequences::reference(expression) else {
+            return ControlFlow::Continue(());
+        };
+        match self.next_value(&name) {
+            Ok(Some(value)) => {
+                *expression = value;
+                ControlFlow::Continue(())
+            }
+            Ok(None) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::{
     ast::{
         BinaryOperator, CastKind, CeilFloorKind, Expr, GroupByExpr, Ident, JsonPath, JsonPathElem,
-        LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut,
-        VisitorMut,
+        LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, UnaryOperator,
+        Value, VisitMut, VisitorMut,
     },
     tokenizer::Location,
 };
@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::{
 use super::{
     Bindings, SessionContext, SqlError,
     bindings::literal,
-    conversions::array_of,
+    conversions::{array_of, object_of},
     expressions::{arguments, bigint, call, cast, column, nested, null, text},
     functions_of_sql as sql_functions,
     names::{parts, quoted},
@@ -133,6 +133,12 @@ impl<'a> Rewriter<'a> {
                 Value::Placeholder(name) if !name.starts_with('$') => {
                     literal(self.constants, name)?
                 }
+                Value::Placeholder(name) if name == "$1" && self.staged_rows().is_some() => {
+                    self.whole_row()
+                }
+                Value::Placeholder(name) => {
+                    return Err(SqlError::unsupported(format!("COLUMN {name}")));
+                }
                 _ => Expr::Value(value),
             },
             Expr::BinaryOp {
@@ -189,12 +195,62 @@ impl<'a> Rewriter<'a> {
             },
             Expr::Function(function) => sql_functions::rewritten(self, function)?,
             Expr::Array(array) if !array.named => array_of(array.elem),
-            Expr::Array(_) | Expr::Struct { .. } | Expr::Dictionary(_) | Expr::Map(_) => {
+            Expr::Dictionary(fields) => {
+                let mut members = Vec::new();
+                for field in fields {
+                    // Whether a literal keeps a member that is NULL is not documented.
+                    if *field.value == null() {
+                        return Err(SqlError::unsupported("NULL IN AN OBJECT LITERAL"));
+                    }
+                    members.extend([text(field.key.value), *field.value]);
+                }
+                object_of(members)?
+            }
+            Expr::RLike {
+                negated,
+                expr,
+                pattern,
+                ..
+            } => {
+                let matches = sql_functions::regexp_like(*expr, *pattern);
+                if negated {
+                    Expr::UnaryOp {
+                        op: UnaryOperator::Not,
+                        expr: Box::new(matches),
+                    }
+                } else {
+                    matches
+                }
+            }
+            Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => between(*expr, *low, *high, negated),
+            Expr::Position { expr, r#in } => call("strpos", vec![*r#in, *expr]),
+            Expr::Array(_) | Expr::Struct { .. } | Expr::Map(_) => {
                 return Err(SqlError::unsupported("ARRAYS AND OBJECTS IN EXPRESSIONS"));
             }
             other => other,
         };
         Ok(())
+    }
+
+    /// The staged source of the SELECT that the visitor is in.
+    fn staged_rows(&self) -> Option<&'a StagedRows> {
+        let index = self.selects.last().copied().flatten()?;
+        self.staged.get(index)
+    }
+
+    /// `$1` of a staged file: all that the row has.
+    fn whole_row(&self) -> Expr {
+        let fields = self.staged_rows().map(|staged| staged.schema.fields());
+        let members = fields
+            .into_iter()
+            .flatten()
+            .flat_map(|field| [text(field.name().clone()), column(field.name())]);
+        call(WHOLE_ROW, members.collect())
     }
 
     /// `$1:key` of a staged file, `column:key` of a VARIANT.
@@ -212,18 +268,10 @@ impl<'a> Rewriter<'a> {
                 },
             });
         }
-        let is_row = matches!(&value, Expr::Value(literal) if literal.value == Value::Placeholder("$1".to_owned()));
-        if !is_row {
+        let is_row =
+            matches!(&value, Expr::Function(function) if function.name.to_string() == WHOLE_ROW);
+        let Some(staged) = self.staged_rows().filter(|_| is_row) else {
             return Ok(call("sf_get", vec![value, text(keys.join("\0"))]));
-        }
-        let Some(staged) = self
-            .selects
-            .last()
-            .copied()
-            .flatten()
-            .and_then(|index| self.staged.get(index))
-        else {
-            return Err(SqlError::unsupported("$1 WITHOUT A STAGED FILE"));
         };
         let [key] = keys.as_slice() else {
             return Err(SqlError::unsupported("PATHS INTO NESTED PARQUET VALUES"));
@@ -236,6 +284,9 @@ impl<'a> Rewriter<'a> {
         Ok(call(STAGED_VALUE, vec![value, text("VARIANT")]))
     }
 }
+
+/// A staged row as JSON; a path into it takes the column.
+pub(crate) const WHOLE_ROW: &str = "sf_row";
 
 /// A staged value as JSON; a cast around it takes the value itself.
 const STAGED_VALUE: &str = "sf_cast_staged";
@@ -277,6 +328,29 @@ fn shortened(name: &str, value: Expr, field: CeilFloorKind) -> Result<Expr, SqlE
         CeilFloorKind::DateTimeField(field) => {
             Err(SqlError::unsupported(format!("{name} TO {field}")))
         }
+    }
+}
+
+/// `low <= value AND value <= high`: each comparison by the types of its two sides.
+fn between(value: Expr, low: Expr, high: Expr, negated: bool) -> Expr {
+    let compared = |left: Expr, op, right: Expr| {
+        Box::new(Expr::BinaryOp {
+            left: Box::new(grouped(left)),
+            op,
+            right: Box::new(grouped(right)),
+        })
+    };
+    let inside = nested(Expr::BinaryOp {
+        left: compared(value.clone(), BinaryOperator::GtEq, low),
+        op: BinaryOperator::And,
+        right: compared(value, BinaryOperator::LtEq, high),
+    });
+    match negated {
+        false => inside,
+        true => nested(Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: Box::new(inside),
+        }),
     }
 }
 

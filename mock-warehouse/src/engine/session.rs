@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Grid, SqlError, StatementKind,
+    Grid, Note, SqlError, StatementKind,
     access::Access,
     catalog::{Catalog, Key},
     command, ddl, dml, encode, merge, query,
@@ -102,7 +102,7 @@ pub enum StageEncryption {
 /// One session: run its statements one after another.
 #[derive(Debug)]
 pub struct Session {
-    work: Arc<Mutex<Work>>,
+    pub(super) work: Arc<Mutex<Work>>,
 }
 
 impl Session {
@@ -112,6 +112,7 @@ impl Session {
             shared,
             context,
             transaction: None,
+            temporaries: Catalog::default(),
         };
         Self {
             work: Arc::new(Mutex::new(work)),
@@ -199,6 +200,8 @@ pub(crate) struct Work {
     pub(crate) shared: Arc<Shared>,
     pub(crate) context: SessionContext,
     pub(crate) transaction: Option<Transaction>,
+    /// The session's own tables.
+    pub(crate) temporaries: Catalog,
 }
 
 impl Work {
@@ -248,27 +251,51 @@ impl Work {
     /// What a statement that begins now sees: what is committed, and the changes of its own transaction.
     pub(crate) fn view(&self) -> Arc<Catalog> {
         let committed = self.shared.snapshot();
-        match &self.transaction {
-            Some(transaction) if !transaction.is_empty() => {
-                let mut catalog = Catalog::clone(&committed);
-                transaction.apply(&mut catalog);
-                Arc::new(catalog)
-            }
-            _ => committed,
+        let changed = self
+            .transaction
+            .as_ref()
+            .filter(|transaction| !transaction.is_empty());
+        if changed.is_none() && self.temporaries.objects.is_empty() {
+            return committed;
         }
+        let mut catalog = Catalog::clone(&committed);
+        for (key, object) in &self.temporaries.objects {
+            catalog.objects.insert(key.clone(), object.clone());
+        }
+        if let Some(transaction) = changed {
+            transaction.apply(&mut catalog);
+        }
+        Arc::new(catalog)
     }
 
     /// Commits what is open, if anything.
     pub(crate) fn commit(&mut self) -> Result<(), SqlError> {
+        self.commit_with(None)
+    }
+
+    /// Commits what is open, if anything, and with it the note.
+    pub(super) fn commit_with(&mut self, note: Option<Note>) -> Result<(), SqlError> {
         if let Some(transaction) = self.transaction.take()
             && !transaction.is_empty()
         {
-            self.shared.change(|catalog| {
-                transaction.apply(catalog);
-                Ok(())
-            })?;
+            self.keep(&transaction, note)?;
         }
         Ok(())
+    }
+
+    /// Makes changes last: of the warehouse's tables for all, and with them the note; of the session's own for it.
+    fn keep(&mut self, transaction: &Transaction, note: Option<Note>) -> Result<(), SqlError> {
+        transaction.apply(&mut self.temporaries);
+        if transaction.touches_only(|key| self.temporaries.objects.contains_key(key)) {
+            return Ok(());
+        }
+        self.shared.change(|catalog| {
+            transaction.apply(catalog);
+            if let Some(note) = note {
+                catalog.add_note(note);
+            }
+            Ok(())
+        })
     }
 
     /// Waits for the table's lock and holds it until the transaction ends. Outside of a transaction one begins that
@@ -323,7 +350,7 @@ impl Work {
 
     /// Keeps what a statement changed: in the open transaction, or at once.
     pub(crate) fn finish(&mut self, table: &Key, change: Change) -> Result<(), SqlError> {
-        if change.added.is_empty() && change.removed.is_empty() {
+        if change.is_empty() {
             return Ok(());
         }
         match &mut self.transaction {
@@ -334,10 +361,7 @@ impl Work {
             None => {
                 let mut single = Transaction::default();
                 single.record(table, change);
-                self.shared.change(|catalog| {
-                    single.apply(catalog);
-                    Ok(())
-                })
+                self.keep(&single, None)
             }
         }
     }

@@ -9,11 +9,12 @@ use std::{
     },
 };
 
-use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
+use object_store::{ObjectStore, memory::InMemory};
 
 use super::{
     OpenError, Session, SessionContext, SqlError,
     catalog::{ADMINISTRATOR, Body, Catalog, Key, Kind, Object, UserBody},
+    staged_files::StagedFiles,
     store::Store,
     waits::Waits,
 };
@@ -93,7 +94,7 @@ impl Engine {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let (store, catalog) = Store::open(folder)?;
         let stage = store.stage();
-        let files = LocalFileSystem::new_with_prefix(&stage).map_err(|error| OpenError::Files {
+        let files = StagedFiles::new(stage.clone()).map_err(|error| OpenError::Files {
             path: stage.display().to_string(),
             source: std::io::Error::other(error),
         })?;
@@ -114,7 +115,8 @@ impl Engine {
                     .max(),
                 _ => None,
             });
-        let next_id = used.max().unwrap_or(0) + 1;
+        let counters = catalog.objects.values().flat_map(counters_of);
+        let next_id = used.chain(counters).max().unwrap_or(0) + 1;
         Self {
             shared: Arc::new(Shared {
                 catalog: Mutex::new(Arc::new(catalog)),
@@ -162,6 +164,26 @@ impl Engine {
             }
             Ok(())
         })
+    }
+
+    /// Takes the user's public keys away; who signs with one of them is refused from now on. False when there is no such
+    /// user.
+    pub fn revoke_keys(&self, login: &str) -> bool {
+        let key = Key::new(Kind::User, &[&login.to_uppercase()]);
+        let revoked = self.shared.change(|catalog| {
+            match catalog.objects.get_mut(&key).map(|object| &mut object.body) {
+                Some(Body::User(body)) => {
+                    body.keys = [None, None];
+                    Ok(true)
+                }
+                _ => Ok(false),
+            }
+        });
+        revoked.unwrap_or(false)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The user of this login name, whatever its case.
@@ -233,9 +255,26 @@ impl Engine {
         )
     }
 
+    /// Whether it outlives the process.
+    pub fn is_kept(&self) -> bool {
+        self.shared.store.is_some()
+    }
+
     /// The objects behind the stages: the key is `<bucket>/<path>`.
     pub fn stage_files(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.shared.files)
+    }
+}
+
+/// The counters that an object has.
+fn counters_of(object: &Object) -> Vec<u64> {
+    match &object.body {
+        Body::Sequence(sequence) => vec![sequence.counter],
+        Body::Table(table) => {
+            let identities = table.columns.iter().filter_map(|column| column.identity);
+            identities.map(|identity| identity.counter).collect()
+        }
+        _ => vec![],
     }
 }
 

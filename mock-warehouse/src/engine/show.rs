@@ -6,7 +6,7 @@ use super::{
     cursor::Cursor,
     ddl,
     encode::{listed, listing},
-    names,
+    names, sequences,
     session::Work,
     sql_type::SqlType,
 };
@@ -43,6 +43,7 @@ pub(crate) fn show(work: &Work, cursor: &mut Cursor) -> Result<Grid, SqlError> {
             Kind::FileFormat
         }
         "INTEGRATIONS" => Kind::Integration,
+        "SEQUENCES" => Kind::Sequence,
         other => return Err(SqlError::unsupported(format!("SHOW {other}"))),
     };
     let pattern = if cursor.accept("LIKE") {
@@ -74,6 +75,17 @@ pub(crate) fn show(work: &Work, cursor: &mut Cursor) -> Result<Grid, SqlError> {
             .map_while(Clone::clone)
             .collect()
     };
+    let start = if cursor.accept("STARTS WITH") {
+        Some(cursor.literal()?)
+    } else {
+        None
+    };
+    let limit = if cursor.accept("LIMIT") {
+        usize::try_from(cursor.whole_number()?).unwrap_or(0)
+    } else {
+        usize::MAX
+    };
+    cursor.end()?;
     let (catalog, access) = (work.view(), work.access());
     let rows: Vec<Vec<Option<String>>> = catalog
         .objects
@@ -85,7 +97,16 @@ pub(crate) fn show(work: &Work, cursor: &mut Cursor) -> Result<Grid, SqlError> {
                 .is_none_or(|pattern| like(pattern, key.name()))
         })
         .filter(|(key, _)| matches!(kind, Kind::Role | Kind::User) || access.sees(&catalog, key))
-        .map(|(key, object)| shown(key, object))
+        .filter(|(key, _)| {
+            start
+                .as_ref()
+                .is_none_or(|start| key.name().starts_with(start))
+        })
+        .take(limit)
+        .map(|(key, object)| match &object.body {
+            Body::Sequence(sequence) => sequence.shown(&catalog, key, object),
+            _ => shown(key, object),
+        })
         .collect();
     Ok(listing(columns(kind), rows))
 }
@@ -103,6 +124,7 @@ fn columns(kind: Kind) -> Vec<GridColumn> {
     let texts = |names: &[&str]| names.iter().map(|name| listed(name)).collect::<Vec<_>>();
     let mut columns = vec![created];
     match kind {
+        Kind::Sequence => return sequences::columns(),
         Kind::Table => {
             columns.extend(texts(&[
                 "name",
@@ -177,7 +199,7 @@ fn shown(key: &Key, object: &Object) -> Vec<Option<String>> {
                 key.name(),
                 database,
                 schema,
-                "TABLE",
+                table.lasting.kind(),
                 &object.comment,
                 "",
                 &rows,
@@ -201,7 +223,8 @@ fn shown(key: &Key, object: &Object) -> Vec<Option<String>> {
                 &view.statement,
             ];
             row.into_iter()
-                .chain(["false", "false", "ROLE", "OFF"])
+                .chain([if view.secure { "true" } else { "false" }])
+                .chain(["false", "ROLE", "OFF"])
                 .map(str::to_owned)
                 .collect()
         }

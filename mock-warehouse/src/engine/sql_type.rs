@@ -29,7 +29,12 @@ pub(crate) enum SqlType {
     },
     Boolean,
     Date,
+    /// Of nine digits.
     Time,
+    /// Of fewer digits; apart from the one of nine, so that catalogs that know only that one can be read.
+    ShortTime {
+        scale: u8,
+    },
     TimestampNtz {
         scale: u8,
     },
@@ -95,7 +100,10 @@ impl SqlType {
             },
             "BOOLEAN" | "BOOL" => Self::Boolean,
             "DATE" => Self::Date,
-            "TIME" => Self::Time,
+            "TIME" => match timestamp_scale.ok_or_else(|| unsupported(&text))? {
+                9 => Self::Time,
+                scale => Self::ShortTime { scale },
+            },
             "TIMESTAMP_NTZ"
             | "TIMESTAMPNTZ"
             | "TIMESTAMP"
@@ -204,7 +212,7 @@ impl SqlType {
             | Self::Geometry => DataType::Utf8,
             Self::Boolean => DataType::Boolean,
             Self::Date => DataType::Date32,
-            Self::Time => DataType::Time64(TimeUnit::Nanosecond),
+            Self::Time | Self::ShortTime { .. } => DataType::Time64(TimeUnit::Nanosecond),
             Self::TimestampNtz { scale } => DataType::Timestamp(time_unit(scale), None),
             Self::TimestampLtz { scale } => {
                 DataType::Timestamp(time_unit(scale), Some("UTC".into()))
@@ -225,6 +233,14 @@ impl SqlType {
     pub(crate) fn field(self, name: &str, nullable: bool) -> Field {
         Field::new(name, self.arrow(), nullable)
             .with_metadata(HashMap::from([(TYPE_KEY.to_owned(), self.to_string())]))
+    }
+
+    /// Digits behind the seconds of a TIME.
+    pub(crate) fn time_scale(self) -> u8 {
+        match self {
+            Self::ShortTime { scale } => scale,
+            _ => 9,
+        }
     }
 
     /// VARIANT, OBJECT or ARRAY.
@@ -252,6 +268,7 @@ impl fmt::Display for SqlType {
             Self::Boolean => formatter.write_str("BOOLEAN"),
             Self::Date => formatter.write_str("DATE"),
             Self::Time => formatter.write_str("TIME(9)"),
+            Self::ShortTime { scale } => write!(formatter, "TIME({scale})"),
             Self::TimestampNtz { scale } => write!(formatter, "TIMESTAMP_NTZ({scale})"),
             Self::TimestampLtz { scale } => write!(formatter, "TIMESTAMP_LTZ({scale})"),
             Self::TimestampTz { scale } => write!(formatter, "TIMESTAMP_TZ({scale})"),
@@ -301,6 +318,7 @@ mod tests {
             "BOOLEAN",
             "DATE",
             "TIME(9)",
+            "TIME(3)",
             "TIMESTAMP_NTZ(6)",
             "TIMESTAMP_LTZ(9)",
             "BINARY(4)",

@@ -33,10 +33,16 @@ pub(crate) struct Place {
 }
 
 /// A staged source as rows: one column per key of its Parquet files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StagedRows {
     pub(crate) schema: SchemaRef,
     pub(crate) batches: Vec<RecordBatch>,
+}
+
+impl StagedRows {
+    pub(crate) fn row_count(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
 }
 
 impl Stage {
@@ -90,6 +96,7 @@ pub(crate) fn of_user(user: &str, path: &str) -> Place {
             server_side_encryption: false,
             integration: None,
             format: None,
+            parquet: false,
         },
         path: path.trim_start_matches('/').to_owned(),
     }
@@ -183,46 +190,79 @@ pub(crate) async fn read(
 ) -> Result<StagedRows, SqlError> {
     let place = place(catalog, access, context, &source.path)?;
     access.require(catalog, &place.key, &[place.stage.privileges().0])?;
-    let format = source.format.as_ref().or(place.stage.format.as_ref());
-    require_parquet(catalog, access, context, format)?;
+    if source.format.is_some() || !place.stage.parquet {
+        let format = source.format.as_ref().or(place.stage.format.as_ref());
+        require_parquet(catalog, access, context, format)?;
+    }
     let (store, _) = opened(shared, &place)?;
     let files = files(shared, &place).await?;
     if files.is_empty() && !place.path.is_empty() && !place.path.ends_with('/') {
-        return Err(SqlError::new(
-            "091016",
-            "22000",
-            format!(
-                "Remote file '@{}' was not found. There are several potential reasons. The file might not exist. The \
-                 required credentials may be missing or invalid.",
-                source.path
-            ),
-        ));
+        return Err(not_found(&source.path));
     }
     let mut batches = Vec::new();
     for (path, file) in files {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            SqlError::new(
-                "100100",
-                "22000",
-                format!("Error reading the Parquet file '{path}': {error}"),
-            )
-        };
-        let found = store
-            .get(&file.location)
-            .await
-            .map_err(|error| unreadable(&error))?;
-        let bytes: Bytes = found.bytes().await.map_err(|error| unreadable(&error))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
-            .and_then(|builder| builder.build())
-            .map_err(|error| unreadable(&error))?;
-        for batch in reader {
-            batches.push(plain(&batch.map_err(|error| unreadable(&error))?)?);
-        }
+        batches.extend(batches_of(&store, &path, &file).await?);
     }
     united(batches)
 }
 
-fn require_parquet(
+/// What is said of a file that is not there.
+pub(crate) fn not_found(path: &str) -> SqlError {
+    SqlError::new(
+        "091016",
+        "22000",
+        format!(
+            "Remote file '@{path}' was not found. There are several potential reasons. The file might not exist. The \
+             required credentials may be missing or invalid."
+        ),
+    )
+}
+
+/// The rows of one file.
+pub(crate) async fn read_file(
+    store: &Arc<dyn ObjectStore>,
+    path: &str,
+    file: &ObjectMeta,
+) -> Result<StagedRows, SqlError> {
+    united(batches_of(store, path, file).await?)
+}
+
+async fn batches_of(
+    store: &Arc<dyn ObjectStore>,
+    path: &str,
+    file: &ObjectMeta,
+) -> Result<Vec<RecordBatch>, SqlError> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        SqlError::new(
+            "100100",
+            "22000",
+            format!("Error reading the Parquet file '{path}': {error}"),
+        )
+    };
+    let found = store
+        .get(&file.location)
+        .await
+        .map_err(|error| unreadable(&error))?;
+    let bytes: Bytes = found.bytes().await.map_err(|error| unreadable(&error))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+        .and_then(|builder| builder.build())
+        .map_err(|error| unreadable(&error))?;
+    let mut batches = Vec::new();
+    for batch in reader {
+        batches.push(plain(&batch.map_err(|error| unreadable(&error))?)?);
+    }
+    Ok(batches)
+}
+
+/// What LIST and COPY write in front of a file's path in the stage.
+pub(crate) fn shown_prefix(place: &Place) -> String {
+    match &place.stage.url {
+        Some(url) => format!("{}/", url.trim_end_matches('/')),
+        None => format!("{}/", place.key.name().to_lowercase()),
+    }
+}
+
+pub(crate) fn require_parquet(
     catalog: &Catalog,
     access: &Access,
     context: &SessionContext,

@@ -5,73 +5,74 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::sql::sqlparser::{
-    ast::{
-        AlterTableOperation, ColumnDef, ColumnOption, CreateTable, Expr, ObjectName, Statement,
-        TableConstraint,
-    },
+    ast::{AlterTableOperation, CreateTable, CreateTableLikeKind, ObjectName, Statement},
     keywords::Keyword,
-    tokenizer::Token,
+    tokenizer::{Token, TokenWithSpan},
 };
 
 use super::{
     Bindings, Grid, SqlError,
-    catalog::{Body, Column, Kind, Part, Table, View},
+    catalog::{Body, Column, Key, Kind, Lasting, Part, Table, View},
+    columns::{column, columns, columns_like},
     ddl::{Existing, put, said},
-    dml::default_of,
+    dml::{default_of, imaged},
     encode::status,
     expressions::{query as query_of, select_of},
     names::{key, parts},
     query::{Scene, parsed},
     session::Work,
     sql_type::SqlType,
-    target::{item, one_batch, value_for},
+    target::{at, item, one_batch, positional, require_values, value_for},
+    temporary,
     text::{self, Offsets},
 };
 
-fn columns(table: &CreateTable) -> Result<Vec<Column>, SqlError> {
-    let mut columns: Vec<Column> = table.columns.iter().map(column).collect::<Result<_, _>>()?;
-    for constraint in &table.constraints {
-        let TableConstraint::PrimaryKey(primary) = constraint else {
-            continue;
-        };
-        for indexed in &primary.columns {
-            let Expr::Identifier(name) = &indexed.column.expr else {
-                continue;
-            };
-            let column = columns
-                .iter_mut()
-                .find(|column| column.name == name.value)
-                .ok_or_else(|| SqlError::invalid_identifier(&name.value, 1, 0))?;
-            column.primary_key = true;
-            column.nullable = false;
+/// The rows of the query of a CREATE TABLE AS SELECT; columns that the statement does not define come from there.
+async fn selected(
+    work: &Work,
+    create: &CreateTable,
+    normalized: &text::Normalized,
+    bindings: &Bindings,
+    columns: &mut Vec<Column>,
+) -> Result<RecordBatch, SqlError> {
+    let query = create.query.as_deref().cloned().expect("there is a query");
+    let scene = Scene::new(work, normalized, bindings).await?;
+    let (rows, names) = scene.run(query, Vec::new()).await?;
+    let fields = rows.schema.fields();
+    let listed = !columns.is_empty();
+    if listed && columns.len() != fields.len() {
+        return Err(SqlError::new(
+            "002026",
+            "42601",
+            "SQL compilation error:\nInvalid column definition list",
+        ));
+    }
+    if !listed {
+        for field in fields {
+            columns.push(Column {
+                name: names.get(field.name()).unwrap_or(field.name()).clone(),
+                sql_type: stored_type(SqlType::of(field)?),
+                nullable: true,
+                default: None,
+                primary_key: false,
+                comment: None,
+                identity: None,
+            });
         }
     }
-    Ok(columns)
-}
-
-fn column(definition: &ColumnDef) -> Result<Column, SqlError> {
-    let mut column = Column {
-        name: definition.name.value.clone(),
-        sql_type: SqlType::parse(&definition.data_type.to_string())?,
-        nullable: true,
-        default: None,
-        primary_key: false,
-        comment: None,
-    };
-    for option in &definition.options {
-        match &option.option {
-            ColumnOption::Null | ColumnOption::Unique(_) | ColumnOption::ForeignKey(_) => {}
-            ColumnOption::NotNull => column.nullable = false,
-            ColumnOption::Default(value) => column.default = Some(value.to_string()),
-            ColumnOption::PrimaryKey(_) => {
-                column.primary_key = true;
-                column.nullable = false;
-            }
-            ColumnOption::Comment(comment) => column.comment = Some(comment.clone()),
-            other => return Err(SqlError::unsupported(format!("COLUMN OPTION {other}"))),
-        }
-    }
-    Ok(column)
+    let table = Table::of(0, columns.clone());
+    let values = (0..columns.len()).map(|index| (index, at(index))).collect();
+    let source = positional(rows, "@SELECTED")?;
+    let image = one_batch(&imaged(&scene, &table, values, source).await?)?;
+    require_values(&table, &image)?;
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|column| column.sql_type.field(&column.name, true))
+        .collect();
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        image.columns().to_vec(),
+    )?)
 }
 
 pub(crate) async fn create_table(
@@ -83,72 +84,58 @@ pub(crate) async fn create_table(
     let Statement::CreateTable(create) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF TABLE"));
     };
-    if create.temporary
-        || create.external
-        || create.dynamic
-        || create.iceberg
-        || create.clone.is_some()
-    {
+    if create.clone.is_some() {
+        return Err(SqlError::unsupported("CLONE"));
+    }
+    if create.external || create.dynamic || create.iceberg || create.volatile {
         return Err(SqlError::unsupported("THIS KIND OF TABLE"));
     }
     let key = key(&work.context, Kind::Table, &parts(&create.name))?;
-    let mut table = Table {
-        id: work.shared.new_id(),
-        columns: columns(&create)?,
-        parts: Vec::new(),
+    let defined = match &create.like {
+        Some(CreateTableLikeKind::Plain(like) | CreateTableLikeKind::Parenthesized(like)) => {
+            columns_like(work, &like.name)?
+        }
+        None => columns(work, &create)?,
     };
-    if let Some(query) = create.query.clone() {
-        let scene = Scene::new(work, &normalized, bindings).await?;
-        let (rows, names) = scene.run(*query, Vec::new()).await?;
-        if !table.columns.is_empty() {
-            return Err(SqlError::unsupported("COLUMN LISTS WITH AS SELECT"));
-        }
-        for field in rows.schema.fields() {
-            let name = names.get(field.name()).unwrap_or(field.name());
-            table.columns.push(Column {
-                name: name.clone(),
-                sql_type: stored_type(SqlType::of(field)?),
-                nullable: true,
-                default: None,
-                primary_key: false,
-                comment: None,
-            });
-        }
-        let batch = one_batch(&rows)?;
-        let fields: Vec<_> = table
-            .columns
-            .iter()
-            .map(|column| column.sql_type.field(&column.name, true))
-            .collect();
-        let columns = batch
-            .columns()
-            .iter()
-            .zip(&fields)
-            .map(|(values, field)| arrow::compute::cast(values, field.data_type()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-        table.parts.extend(stored(work, batch));
+    let mut table = Table::of(work.shared.new_id(), defined);
+    table.lasting = match (create.temporary, create.transient) {
+        (true, _) => Lasting::Temporary,
+        (_, true) => Lasting::Transient,
+        _ => Lasting::Permanent,
+    };
+    if create.query.is_some() {
+        let rows = selected(work, &create, &normalized, bindings, &mut table.columns).await?;
+        table.parts.extend(stored(work, rows));
     }
     if table.columns.is_empty() {
         return Err(SqlError::syntax("a table has columns"));
     }
-    let replaced = work.view().table(&key.path).map(|table| table.id);
+    let existing = Existing::of(create.or_replace, create.if_not_exists, create.copy_grants);
+    if create.temporary {
+        let object = work.object(Body::Table(Arc::new(table)));
+        let created = temporary::put(work, &key, object, existing)?;
+        return Ok(created_table(&key, created));
+    }
+    let replaced = work
+        .shared
+        .snapshot()
+        .table(&key.path)
+        .map(|table| table.id);
     let _lock = match replaced.filter(|_| create.or_replace) {
         Some(id) => Some(work.lock(id, key.name()).await?),
         None => None,
     };
     let mut object = work.object(Body::Table(Arc::new(table)));
     object.comment = comment(sql).unwrap_or_default();
-    let created = put(
-        work,
-        &key,
-        object,
-        Existing::of(create.or_replace, create.if_not_exists, create.copy_grants),
-    )?;
-    Ok(status(match created {
+    let created = put(work, &key, object, existing)?;
+    Ok(created_table(&key, created))
+}
+
+fn created_table(key: &Key, created: bool) -> Grid {
+    status(match created {
         true => format!("Table {} successfully created.", key.name()),
-        false => said(&key, false),
-    }))
+        false => said(key, false),
+    })
 }
 
 /// The type of a column made from an expression.
@@ -213,6 +200,7 @@ pub(crate) async fn create_view(work: &mut Work, sql: &str) -> Result<Grid, SqlE
             .iter()
             .map(|column| column.name.value.clone())
             .collect(),
+        secure: create.secure,
     });
     let mut object = work.object(body);
     object.comment = create.comment.unwrap_or_default();
@@ -264,6 +252,7 @@ pub(crate) async fn alter_table(
     if let Some(start) = found {
         normalized.tokens.drain(start + 1..start + words.len());
     }
+    repeat_add(&mut normalized.tokens);
     let Statement::AlterTable(alter) = parsed(normalized.tokens.clone())? else {
         return Err(SqlError::unsupported("THIS KIND OF ALTER TABLE"));
     };
@@ -272,7 +261,7 @@ pub(crate) async fn alter_table(
         let AlterTableOperation::AddColumn { column_def, .. } = operation else {
             return Err(SqlError::unsupported(format!("ALTER TABLE {operation}")));
         };
-        let added = column(&column_def)?;
+        let added = column(work, &column_def)?;
         let _lock = super::dml::locked(work, &key).await?;
         let table = Arc::clone(
             work.view()
@@ -304,7 +293,7 @@ pub(crate) async fn alter_table(
             ));
         }
         let parts = widened(work, &table, &added, &normalized, bindings).await?;
-        work.shared.change(|catalog| {
+        work.change_where_it_is(&key, |catalog| {
             catalog.change_table(&key, |table| {
                 table.columns.push(added);
                 table.parts = parts;
@@ -314,7 +303,28 @@ pub(crate) async fn alter_table(
     Ok(status("Statement executed successfully."))
 }
 
-fn owned(work: &Work, name: &ObjectName) -> Result<super::catalog::Key, SqlError> {
+/// `ADD a T, b T` as `ADD a T, ADD b T`, which is what the parser knows.
+fn repeat_add(tokens: &mut Vec<TokenWithSpan>) {
+    let is_add = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::ADD);
+    let Some(add) = tokens.iter().find(|token| is_add(token)).cloned() else {
+        return;
+    };
+    let mut depth = 0;
+    let mut position = 0;
+    while position < tokens.len() {
+        match tokens[position].token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::Comma if depth == 0 && !tokens.get(position + 1).is_some_and(is_add) => {
+                tokens.insert(position + 1, add.clone());
+            }
+            _ => {}
+        }
+        position += 1;
+    }
+}
+
+fn owned(work: &Work, name: &ObjectName) -> Result<Key, SqlError> {
     let key = key(&work.context, Kind::Table, &parts(name))?;
     work.access().require_ownership(&work.view(), &key)?;
     Ok(key)

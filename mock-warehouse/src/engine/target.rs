@@ -142,7 +142,7 @@ impl Target {
             change.added.extend(self.part(work, rest));
         }
         if let Some(rows) = come {
-            self.require_values(&rows)?;
+            require_values(&self.table, &rows)?;
             let rows = self.stored(rows.columns().to_vec())?;
             change.added.extend(self.part(work, rows));
         }
@@ -176,19 +176,20 @@ impl Target {
             rows: Some(Arc::new(rows)),
         })
     }
+}
 
-    fn require_values(&self, rows: &RecordBatch) -> Result<(), SqlError> {
-        for (column, values) in self.table.columns.iter().zip(rows.columns()) {
-            if !column.nullable && values.null_count() > 0 {
-                return Err(SqlError::new(
-                    "100072",
-                    "22000",
-                    format!("NULL result in a non-nullable column '{}'", column.name),
-                ));
-            }
+/// Passes when no row has NULL where its column does not take it.
+pub(crate) fn require_values(table: &Table, rows: &RecordBatch) -> Result<(), SqlError> {
+    for (column, values) in table.columns.iter().zip(rows.columns()) {
+        if !column.nullable && values.null_count() > 0 {
+            return Err(SqlError::new(
+                "100072",
+                "22000",
+                format!("NULL result in a non-nullable column '{}'", column.name),
+            ));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// An expression as a value of the column.

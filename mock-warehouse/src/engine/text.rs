@@ -97,7 +97,7 @@ pub(crate) fn kind(sql: &str) -> StatementKind {
         "ROLLBACK" => StatementKind::Rollback,
         "USE" => StatementKind::Use,
         "ALTER" if second == "SESSION" => StatementKind::AlterSession,
-        "CREATE" | "ALTER" | "DROP" => StatementKind::Ddl,
+        "CREATE" | "ALTER" | "DROP" | "UNDROP" | "COMMENT" => StatementKind::Ddl,
         "GRANT" | "REVOKE" => StatementKind::Grant,
         "SHOW" => StatementKind::Show,
         "DESC" | "DESCRIBE" => StatementKind::Describe,
@@ -238,7 +238,7 @@ fn titles(sql: &str) -> Result<Vec<String>, SqlError> {
     let offsets = Offsets::new(sql);
     let (mut depth, mut items, mut current): (i32, Vec<String>, Option<(usize, usize)>) =
         (0, Vec::new(), None);
-    let mut selecting = false;
+    let (mut selecting, mut within) = (false, false);
     for token in tokens(sql)? {
         let ends = match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
@@ -259,6 +259,8 @@ fn titles(sql: &str) -> Result<Vec<String>, SqlError> {
                 }
                 false
             }
+            // WITHIN GROUP goes on with its call.
+            Token::Word(word) if depth == 0 && word.keyword == Keyword::GROUP && within => false,
             Token::Word(word) if depth == 0 => matches!(
                 word.keyword,
                 Keyword::FROM
@@ -288,6 +290,7 @@ fn titles(sql: &str) -> Result<Vec<String>, SqlError> {
         if ends {
             break;
         }
+        within = matches!(&token.token, Token::Word(word) if word.keyword == Keyword::WITHIN);
         let (from, to) = (offsets.of(token.span.start), offsets.of(token.span.end));
         current = Some((current.map_or(from, |(first, _)| first), to));
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::catalog::{Catalog, Key, Part};
+use super::catalog::{Catalog, Key, Load, Part};
 
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
@@ -21,6 +21,17 @@ pub(crate) struct Change {
     pub(crate) table_id: u64,
     pub(crate) removed: BTreeSet<u64>,
     pub(crate) added: Vec<Part>,
+    /// Files that the table has loaded.
+    pub(crate) loads: Vec<Load>,
+    /// Whether the table forgets what it had loaded before: TRUNCATE.
+    pub(crate) forgets: bool,
+}
+
+impl Change {
+    /// Whether it changes nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.added.is_empty() && self.loads.is_empty() && !self.forgets
+    }
 }
 
 impl Transaction {
@@ -46,10 +57,20 @@ impl Transaction {
             .retain(|part| !change.removed.contains(&part.id));
         entry.removed.extend(change.removed);
         entry.added.extend(change.added);
+        if change.forgets {
+            entry.loads.clear();
+            entry.forgets = true;
+        }
+        entry.loads.extend(change.loads);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// Whether all the tables that it changes are such ones.
+    pub(crate) fn touches_only(&self, such: impl Fn(&Key) -> bool) -> bool {
+        self.changes.keys().all(such)
     }
 
     /// The catalog with the changes in it. What was changed in a table that is gone or replaced by now is lost.
@@ -67,6 +88,10 @@ impl Transaction {
                         .parts
                         .retain(|part| !change.removed.contains(&part.id));
                     table.parts.extend(change.added.iter().cloned());
+                    if change.forgets {
+                        table.loads.clear();
+                    }
+                    table.loads.extend(change.loads.iter().cloned());
                 })
                 .expect("the table was there just now");
         }

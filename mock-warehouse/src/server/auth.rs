@@ -3,7 +3,6 @@
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chrono::Utc;
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use rsa::RsaPublicKey;
@@ -12,6 +11,7 @@ use rsa::traits::PublicKeyParts;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::faults::Moment;
 use super::refusal::Refusal;
 use crate::engine::{Engine, User};
 
@@ -34,12 +34,13 @@ pub(super) fn authenticate(
     headers: &HeaderMap,
     account: &str,
     engine: &Engine,
+    now: Moment,
 ) -> Result<User, Refusal> {
     let token = bearer_token(headers).ok_or(Refusal::NoToken)?;
     if !is_key_pair(headers) {
         return Err(Refusal::InvalidToken);
     }
-    verify(token, account, engine, Utc::now().timestamp())
+    verify(token, account, engine, now)
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
@@ -56,12 +57,12 @@ fn is_key_pair(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Finds the user who signed the token for `account`. `now` is in seconds since the epoch.
+/// Finds the user who signed the token for `account`.
 pub(super) fn verify(
     token: &str,
     account: &str,
     engine: &Engine,
-    now: i64,
+    now: Moment,
 ) -> Result<User, Refusal> {
     let claims: Claims = insecure_decode(token)
         .map_err(|_| Refusal::MalformedToken)?
@@ -80,7 +81,7 @@ pub(super) fn verify(
     signed_only.validate_exp = false;
     signed_only.validate_aud = false;
     jsonwebtoken::decode::<Claims>(token, &key, &signed_only).map_err(|_| Refusal::InvalidToken)?;
-    if is_current(&claims, now) {
+    if is_current(&claims, now.0) {
         Ok(user)
     } else {
         Err(Refusal::InvalidToken)

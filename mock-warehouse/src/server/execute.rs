@@ -3,23 +3,27 @@
 use std::io;
 use std::time::Duration;
 
+use super::Server;
 use super::bindings::bindings;
+use super::faults::Slow;
+use super::receipts::Ledger;
 use super::result::ResultSet;
-use super::runs::{Outcome, Run, Runs};
+use super::runs::{Outcome, Run};
 use super::submission::{StatementCount, Submission};
-use crate::engine::{
-    Bindings, Engine, Grid, GridColumn, Session, SessionContext, SqlError, StatementKind,
-};
+use crate::engine::{Bindings, Grid, GridColumn, Session, SessionContext, SqlError, StatementKind};
 
 /// Runs a submission to its end, its time limit or its cancellation, whichever is first.
 pub(super) async fn execute(
-    engine: &Engine,
+    server: &Server,
     submission: Submission,
-    run: &Run,
-    runs: &Runs,
+    ledger: Ledger,
+    slow: Slow,
 ) -> Outcome {
-    let limit = submission.timeout;
-    let work = statements(engine, submission, run, runs);
+    let (limit, run) = (submission.timeout, ledger.run());
+    let work = async {
+        tokio::time::sleep(slow.0).await;
+        statements(server, submission, ledger).await
+    };
     tokio::select! {
         // What has ended has ended, even if the client gave up at the same moment.
         biased;
@@ -40,18 +44,18 @@ pub(super) async fn passed(limit: Option<Duration>) -> Duration {
 }
 
 async fn statements(
-    engine: &Engine,
+    server: &Server,
     submission: Submission,
-    run: &Run,
-    runs: &Runs,
+    mut ledger: Ledger,
 ) -> Result<Outcome, SqlError> {
+    let run = &ledger.run();
     let texts = Session::split(&submission.statement)?;
     if let StatementCount::Exactly(wanted) = submission.count
         && wanted != texts.len()
     {
         return Err(wrong_count(wanted, texts.len()));
     }
-    let mut session = engine.session(SessionContext {
+    let mut session = server.engine.session(SessionContext {
         user: run.user.clone(),
         role: submission.role,
         database: submission.database,
@@ -67,16 +71,16 @@ async fn statements(
         )),
         [text] => {
             refuse(refused_alone(text).or_else(|| refused_always(text)))?;
-            let grid = session
-                .execute_batch(text, &bindings(submission.bindings)?)
-                .await?;
+            let bindings = bindings(submission.bindings)?;
+            server.faults.count(|counters| counters.statements += 1);
+            let grid = ledger.execute(&mut session, 0, text, &bindings).await?;
             Ok(Outcome::Succeeded {
                 result: result_set(grid, run)?,
                 children: Vec::new(),
             })
         }
         texts if submission.bindings.is_empty() => {
-            several(&mut session, &submission.statement, texts, run, runs).await
+            several(&mut session, &submission.statement, texts, ledger, server).await
         }
         _ => Err(SqlError::new(
             "000002",
@@ -98,17 +102,23 @@ async fn several(
     session: &mut Session,
     request: &str,
     texts: &[String],
-    run: &Run,
-    runs: &Runs,
+    mut ledger: Ledger,
+    server: &Server,
 ) -> Result<Outcome, SqlError> {
+    let run = &ledger.run();
     let mut children = Vec::with_capacity(texts.len());
-    for text in texts {
+    for (index, text) in texts.iter().enumerate() {
         let ended = match refuse(refused_always(text)) {
-            Ok(()) => session.execute(text, &Bindings::new()).await,
+            Ok(()) => {
+                server.faults.count(|counters| counters.statements += 1);
+                ledger
+                    .execute(session, index, text, &[Bindings::new()])
+                    .await
+            }
             Err(error) => Err(error),
         };
         let grid = ended.map_err(|error| child_failed(request, text, &error))?;
-        children.push(runs.admit_child(run, result_set(grid, run)?));
+        children.push(server.runs.admit_child(run, result_set(grid, run)?));
     }
     Ok(Outcome::Succeeded {
         result: result_set(all_succeeded(), run)?,

@@ -4,8 +4,11 @@
 mod answer;
 mod auth;
 mod bindings;
+mod connection;
 mod driver;
 mod execute;
+mod faults;
+mod receipts;
 mod refusal;
 mod result;
 mod runs;
@@ -26,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::Engine;
+pub(crate) use connection::{BreakableListener, Connection};
 use driver::Drivers;
+pub use faults::{Counters, Fault, FaultKind, Faults, HowOften, RuleState, Step, WrongFault};
 use runs::Runs;
 pub(crate) use stage::StageAccess;
 use stage::TemporaryKeys;
@@ -41,27 +46,40 @@ pub(crate) struct Server {
     synchronous_limit: Duration,
     runs: Runs,
     drivers: Drivers,
+    faults: Faults,
+    /// Whether rules may be given over HTTP.
+    admin: bool,
     /// For drivers that move files.
     stage_keys: TemporaryKeys,
     /// Counts the statements that still run.
     statements: TaskTracker,
 }
 
+/// What a server is told of its configuration.
+pub(crate) struct Settings<'a> {
+    /// As it stands in a token's claims.
+    pub(crate) account: &'a str,
+    pub(crate) synchronous_limit: Duration,
+    pub(crate) session_validity: Duration,
+    pub(crate) admin: bool,
+}
+
 impl Server {
     pub(crate) fn new(
         engine: Engine,
-        account: &str,
-        synchronous_limit: Duration,
-        session_validity: Duration,
+        settings: &Settings<'_>,
+        faults: Faults,
         stop: &CancellationToken,
     ) -> Self {
         let runs = Runs::new(stop);
         Self {
             engine,
-            account: account.into(),
-            synchronous_limit,
+            account: settings.account.into(),
+            synchronous_limit: settings.synchronous_limit,
             runs,
-            drivers: Drivers::new(session_validity, stop),
+            drivers: Drivers::new(settings.session_validity, stop),
+            faults,
+            admin: settings.admin,
             stage_keys: TemporaryKeys::default(),
             statements: TaskTracker::new(),
         }
@@ -70,12 +88,19 @@ impl Server {
     /// All endpoints.
     pub(crate) fn router(&self, access: &StageAccess) -> Router {
         let stage = stage::service(self.engine.stage_files(), access, &self.stage_keys);
+        let admin = if self.admin {
+            faults::admin_routes()
+        } else {
+            Router::new()
+        };
         Router::new()
+            .merge(admin)
             .merge(statements::routes())
             .merge(driver::routes())
             .route("/api/{*unknown}", any(async || StatusCode::NOT_FOUND))
             .route("/health", get(async || StatusCode::OK))
             .fallback(async move |request: Request| stage::answer(stage.clone(), request).await)
+            .layer(middleware::from_fn_with_state(self.clone(), faults::act))
             .layer(middleware::from_fn(log))
             .with_state(self.clone())
     }

@@ -45,6 +45,8 @@ pub(super) struct Run {
     pub(super) created_on: i64,
     pub(super) mode: Mode,
     pub(super) nulls: Nulls,
+    /// Whether the client chose the request id, and so can ask again.
+    pub(super) is_named: bool,
     pub(super) cancel: CancellationToken,
     ended: watch::Receiver<Option<Arc<Outcome>>>,
 }
@@ -92,6 +94,8 @@ pub(super) struct Ticket {
     pub(super) is_retry: bool,
     pub(super) mode: Mode,
     pub(super) nulls: Nulls,
+    /// Handle and creation, in milliseconds since the epoch, of the same request before the server was started anew.
+    pub(super) before: Option<(String, i64)>,
 }
 
 /// What became of a [`Ticket`].
@@ -153,6 +157,7 @@ impl Runs {
             is_retry: false,
             mode: parent.mode,
             nulls: parent.nulls,
+            before: None,
         };
         self.enter(&mut self.book(), ticket, ended).handle.clone()
     }
@@ -176,6 +181,22 @@ impl Runs {
         self.book().sent_before(user, request_id)
     }
 
+    /// Forgets the run with this handle, as the service does with a result that expires.
+    pub(super) fn forget(&self, handle: &str) {
+        let mut book = self.book();
+        if let Some(run) = book.by_handle.remove(handle) {
+            let request = (run.user.clone(), run.request_id.clone());
+            book.by_request.remove(&request);
+        }
+    }
+
+    /// Forgets the runs of this request id, whoever sent them.
+    pub(super) fn forget_request(&self, request_id: &str) {
+        let mut book = self.book();
+        book.by_request.retain(|(_, id), _| id != request_id);
+        book.by_handle.retain(|_, run| run.request_id != request_id);
+    }
+
     /// Cancels what still runs.
     pub(super) fn cancel_all(&self) {
         self.stop.cancel();
@@ -187,13 +208,16 @@ impl Runs {
         ticket: Ticket,
         ended: watch::Receiver<Option<Arc<Outcome>>>,
     ) -> Arc<Run> {
+        let new = || (Uuid::new_v4().to_string(), Utc::now().timestamp_millis());
+        let (handle, created_on) = ticket.before.unwrap_or_else(new);
         let run = Arc::new(Run {
-            handle: Uuid::new_v4().to_string(),
+            handle,
+            is_named: ticket.request_id.is_some(),
             request_id: ticket
                 .request_id
                 .unwrap_or_else(|| Uuid::new_v4().to_string()),
             user: ticket.user,
-            created_on: Utc::now().timestamp_millis(),
+            created_on,
             mode: ticket.mode,
             nulls: ticket.nulls,
             cancel: self.stop.child_token(),

@@ -16,6 +16,8 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 
 use super::execute::execute;
+use super::faults::{Moment, Slow};
+use super::receipts::{self, Ledger, Receipt};
 use super::refusal::Refusal;
 use super::runs::{Admission, Ending, Mode, Outcome, Run, Ticket};
 use super::submission::{self, Submission};
@@ -42,16 +44,21 @@ pub(super) fn routes() -> Router<Server> {
 
 async fn submit(
     State(server): State<Server>,
+    now: Moment,
+    slow: Slow,
     query: Result<Query<submission::Query>, QueryRejection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let user = auth::authenticate(&headers, &server.account, &server.engine)?;
+    let user = auth::authenticate(&headers, &server.account, &server.engine, now)?;
     let Query(query) = query.map_err(|_| Refusal::InvalidPayload)?;
     let submission = submission::read(&headers, &body)?;
     check_role(&user, submission.role.as_deref())?;
     let mode = query.mode();
+    let before = query.request_id.as_ref().filter(|_| query.is_retry());
+    let before = before.and_then(|id| receipts::find(&server, &user.name, id));
     let ticket = Ticket {
+        before: before.as_ref().map(Receipt::identity),
         is_retry: query.is_retry(),
         mode,
         nulls: query.nulls(),
@@ -61,12 +68,14 @@ async fn submit(
     let run = match server.runs.admit(ticket) {
         Admission::Known(run) => run,
         Admission::New(run, ending) => {
-            start(&server, submission, Arc::clone(&run), ending);
+            let ledger = Ledger::new(&server, &run, before);
+            start(&server, submission, ledger, ending, slow);
             run
         }
     };
     let outcome = match mode {
-        Mode::Synchronous => run.wait(server.synchronous_limit).await,
+        Mode::Synchronous if slow == Slow::default() => run.wait(server.synchronous_limit).await,
+        Mode::Synchronous => None,
         Mode::Asynchronous => None,
     };
     Ok(answer::to_post(&run, outcome.as_deref()))
@@ -83,16 +92,14 @@ fn check_role(user: &User, role: Option<&str>) -> Result<(), Refusal> {
 }
 
 /// Runs the statement on a thread of its own, so that it goes on when the client goes away.
-fn start(server: &Server, submission: Submission, run: Arc<Run>, ending: Ending) {
-    let (engine, runs, tracked) = (
-        server.engine.clone(),
-        server.runs.clone(),
-        server.statements.token(),
-    );
+fn start(server: &Server, submission: Submission, ledger: Ledger, ending: Ending, slow: Slow) {
+    let (server, tracked) = (server.clone(), server.statements.token());
     let runtime = Handle::current();
     let work = move || {
-        let outcome = runtime.block_on(execute(&engine, submission, &run, &runs));
+        let outcome = runtime.block_on(execute(&server, submission, ledger, slow));
         ending.send_replace(Some(Arc::new(outcome)));
+        // Whoever waits for the last statement may want to open the folder anew.
+        drop(server);
         drop(tracked);
     };
     let started: io::Result<_> = thread::Builder::new()
@@ -112,11 +119,12 @@ struct PartitionQuery {
 
 async fn read(
     State(server): State<Server>,
+    now: Moment,
     Path(handle): Path<String>,
     Query(query): Query<PartitionQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let run = find(&server, &headers, &handle)?;
+    let run = find(&server, now, &headers, &handle)?;
     Ok(answer::to_get(
         &run,
         run.outcome().as_deref(),
@@ -126,17 +134,23 @@ async fn read(
 
 async fn cancel(
     State(server): State<Server>,
+    now: Moment,
     Path(handle): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let run = find(&server, &headers, &handle)?;
+    let run = find(&server, now, &headers, &handle)?;
     run.cancel.cancel();
     let outcome: Option<Arc<Outcome>> = run.wait(CANCEL_WAIT).await;
     Ok(answer::to_cancel(&run, outcome.as_deref()))
 }
 
-fn find(server: &Server, headers: &HeaderMap, handle: &str) -> Result<Arc<Run>, Refusal> {
-    let user = auth::authenticate(headers, &server.account, &server.engine)?;
+fn find(
+    server: &Server,
+    now: Moment,
+    headers: &HeaderMap,
+    handle: &str,
+) -> Result<Arc<Run>, Refusal> {
+    let user = auth::authenticate(headers, &server.account, &server.engine, now)?;
     server
         .runs
         .find(&user.name, handle)

@@ -41,6 +41,8 @@ KNOWN = {
         f.status == 401 or f.code in ("390146", "390186")
     )
     and f.says == "'statementHandle' is a required property",
+    "no statementHandle when there are too many requests (429; nobody here has seen the live body)": lambda f: f.status == 429
+    and f.says == "'statementHandle' is a required property",
     "no statementHandle in a run-time error of an async statement": lambda f: f.status == 422
     and f.code == "100051"
     and f.says == "'statementHandle' is a required property",

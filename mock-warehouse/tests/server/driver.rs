@@ -13,22 +13,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{OTHER_KEY, ROLE, USER, Warehouse, claims, config, token};
 
-struct Served {
-    origin: String,
-    http: reqwest::Client,
-    warehouse: MockWarehouse,
+pub(crate) struct Served {
+    pub(crate) origin: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) warehouse: MockWarehouse,
     _tasks: JoinSet<std::io::Result<()>>,
 }
 
 /// One login.
-struct Driver<'a> {
+pub(crate) struct Driver<'a> {
     served: &'a Served,
-    login: Value,
-    token: String,
+    pub(crate) login: Value,
+    pub(crate) token: String,
 }
 
 impl Served {
-    async fn new(config: Config) -> Self {
+    pub(crate) async fn new(config: Config) -> Self {
         let warehouse = Warehouse::with(config).await.warehouse;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -43,7 +43,7 @@ impl Served {
     }
 
     /// Every answer is HTTP 200, whatever it says.
-    async fn post(&self, path: &str, token: &str, body: &Value) -> Value {
+    pub(crate) async fn post(&self, path: &str, token: &str, body: &Value) -> Value {
         let answer = self
             .http
             .post(format!("{}{path}", self.origin))
@@ -56,14 +56,14 @@ impl Served {
         answer.json().await.unwrap()
     }
 
-    async fn log_in_with(&self, token: &str, query: &str) -> Value {
+    pub(crate) async fn log_in_with(&self, token: &str, query: &str) -> Value {
         let data = json!({"LOGIN_NAME": USER, "AUTHENTICATOR": "SNOWFLAKE_JWT", "TOKEN": token,
             "ACCOUNT_NAME": "MYORG-MYACCT", "SESSION_PARAMETERS": {"AUTOCOMMIT": "true"}});
         let path = format!("/session/v1/login-request?{query}");
         self.post(&path, "", &json!({"data": data})).await
     }
 
-    async fn log_in(&self) -> Driver<'_> {
+    pub(crate) async fn log_in(&self) -> Driver<'_> {
         let query = "databaseName=db&schemaName=s&warehouse=wh";
         let login = self.log_in_with(&token(), query).await;
         assert_eq!(login["success"], true, "{login}");
@@ -76,24 +76,24 @@ impl Served {
 }
 
 impl Driver<'_> {
-    async fn send(&self, request_id: &str, body: &Value) -> Value {
+    pub(crate) async fn send(&self, request_id: &str, body: &Value) -> Value {
         let path = format!("/queries/v1/query-request?requestId={request_id}");
         self.served.post(&path, &self.token, body).await
     }
 
-    async fn sql(&self, statement: &str) -> Value {
+    pub(crate) async fn sql(&self, statement: &str) -> Value {
         let request_id = uuid::Uuid::new_v4().to_string();
         self.send(&request_id, &json!({"sqlText": statement, "sequenceId": 1}))
             .await
     }
 
-    async fn rows(&self, statement: &str) -> Value {
+    pub(crate) async fn rows(&self, statement: &str) -> Value {
         let answer = self.sql(statement).await;
         assert_eq!(answer["success"], true, "{statement}: {answer}");
         answer["data"]["rowset"].clone()
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let request = self
             .served
             .http

@@ -9,8 +9,16 @@ mod authentication;
 mod cancellation;
 mod connectors;
 mod driver;
+mod durability;
 #[path = "../connectors/environment.rs"]
 mod environment;
+mod faults;
+mod faults_given;
+mod faults_of_state;
+mod hostile;
+mod kills;
+mod mutations;
+mod mutator;
 mod openapi;
 mod partitions;
 mod program;

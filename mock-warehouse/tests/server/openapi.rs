@@ -98,11 +98,14 @@ async fn further_kinds(warehouse: &Warehouse) {
         warehouse.send(request).await;
     }
     warehouse.post("", json!({"statement": 1})).await;
+    let limited = "429:1@submit=1".parse().unwrap();
+    warehouse.warehouse.faults().add(limited);
+    warehouse.post("", one).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_valid_by_snowflakes_openapi_file_but_for_the_known_differences() {
-    let warehouse = recordings::replayed().await;
+    let (warehouse, _) = recordings::replayed().await;
     let recorded = warehouse.exchanges().len();
     assert!(recorded >= 76, "{recorded}");
     let further = Warehouse::new().await;
@@ -114,7 +117,7 @@ async fn every_answer_is_valid_by_snowflakes_openapi_file_but_for_the_known_diff
         *kinds.entry(kind(exchange)).or_default() += 1;
     }
     println!("kinds of answers: {kinds:?}");
-    for status in [200, 202, 400, 401, 408, 422] {
+    for status in [200, 202, 400, 401, 408, 422, 429] {
         let met = exchanges
             .iter()
             .any(|exchange| exchange.answer.status == StatusCode::from_u16(status).unwrap());

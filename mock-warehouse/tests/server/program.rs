@@ -115,3 +115,98 @@ fn wrong_usage_ends_with_2_and_an_unusable_key_with_1() {
         );
     }
 }
+
+#[test]
+fn a_wrong_fault_is_refused_with_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key_file(folder.path());
+    for wrong in ["418@submit", "500@commit", "slow:1@upload"] {
+        let output = program(&key).args(["--fault", wrong]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        for part in [wrong, "hint: ", "kinds: 429", "steps: login"] {
+            assert!(stderr.contains(part), "{stderr}");
+        }
+    }
+    let help = program(&key).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("--fault 429:2@submit=3"), "{help}");
+}
+
+#[test]
+fn faults_of_the_command_line_strike() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = program(&key_file(folder.path()))
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--fault",
+            "503:9@poll=1",
+            "--admin",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut config = String::new();
+    while !config.contains("url = ") {
+        assert_ne!(stdout.read_line(&mut config).unwrap(), 0, "{config}");
+    }
+    let url = config
+        .lines()
+        .find_map(|line| line.strip_prefix("url = "))
+        .unwrap();
+    let address = url.trim_matches('"').strip_prefix("http://").unwrap();
+    let ask = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let struck = ask("/api/v2/statements/x");
+    let state = ask("/admin/faults");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(struck.starts_with("HTTP/1.1 503"), "{struck}");
+    assert!(struck.contains("retry-after: 9"), "{struck}");
+    assert!(state.contains("\"struck\":1"), "{state}");
+}
+
+#[test]
+fn a_folder_in_use_or_damaged_is_named_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, data) = (key_file(folder.path()), folder.path().join("data"));
+    let start = || {
+        let mut command = program(&key);
+        command
+            .args(["--listen", "127.0.0.1:0", "--data"])
+            .arg(&data);
+        command
+    };
+    let mut holder = start()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(holder.stdout.take().unwrap());
+    assert_ne!(stdout.read_line(&mut String::new()).unwrap(), 0);
+    let second = start().output().unwrap();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let manifest = data.join("manifest.json");
+    std::fs::write(&manifest, "{\"objects\":[").unwrap();
+    let third = start().output().unwrap();
+    for (output, path, reason) in [
+        (second, &data, "is in use"),
+        (third, &manifest, "is damaged"),
+    ] {
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        for part in [path.to_str().unwrap(), reason, "\nhint: "] {
+            assert!(stderr.contains(part), "{stderr}");
+        }
+    }
+}

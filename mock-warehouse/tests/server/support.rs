@@ -90,7 +90,17 @@ pub(crate) struct Warehouse {
     pub(crate) warehouse: MockWarehouse,
     router: Router,
     token: String,
+    sent: Mutex<Vec<Sent>>,
     exchanges: Mutex<Vec<Exchange>>,
+}
+
+/// A request that was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) method: Method,
+    pub(crate) uri: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A request and its answer.
@@ -164,6 +174,7 @@ impl Warehouse {
             warehouse,
             router,
             token: token(),
+            sent: Mutex::default(),
             exchanges: Mutex::default(),
         }
     }
@@ -173,8 +184,26 @@ impl Warehouse {
         self.exchanges.lock().unwrap().clone()
     }
 
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// The requests that were sent since this was last asked.
+    pub(crate) fn take_sent(&self) -> Vec<Sent> {
+        std::mem::take(&mut *self.sent.lock().unwrap())
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let (method, target) = (request.method().clone(), request.uri().to_string());
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        self.sent.lock().unwrap().push(Sent {
+            method: parts.method.clone(),
+            uri: parts.uri.to_string(),
+            headers: parts.headers.clone(),
+            body: body.to_vec(),
+        });
+        let request = Request::from_parts(parts, Body::from(body));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::run::{Work, await_all};
 use super::verify::{View, declared_views};
-use super::{logging, runtime, stop_on_signal, tables};
+use super::{Signals, logging, runtime, tables};
 use crate::broker::Kafka;
 use crate::broker::mock::MockBroker;
 use crate::config::{Config, LogSection};
@@ -69,9 +69,9 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut helpers: JoinSet<anyhow::Result<()>> = JoinSet::new();
     // Apart from what is waited for: nobody waits for a signal that does not come.
-    let mut signals = JoinSet::new();
-    let on_signal = stop.clone();
-    signals.spawn(async move { stop_on_signal(&on_signal).await });
+    let mut waiting = JoinSet::new();
+    let (signals, on_signal) = (Signals::listen()?, stop.clone());
+    waiting.spawn(async move { signals.stop(&on_signal).await });
 
     let mut picture = Picture::new(args.duration);
     picture.say("starting a Kafka cluster inside this process");

@@ -28,15 +28,31 @@ pub async fn check(client: &Client, tables: &[TableContract]) -> Result<(), Setu
             table: table.name.clone(),
             source: Box::new(source),
         };
-        let answer = client
-            .execute(&format!("DESCRIBE TABLE {}", table.name))
-            .await
-            .map_err(undescribed)?;
-        let columns = described(&answer).map_err(undescribed)?;
+        let columns = describe(client, &table.name).await.map_err(undescribed)?;
         compare(table, &columns)
             .map_err(|misfit| unfit(misfit.problem(), misfit.remedy_in_place(&table.name)))?;
     }
     Ok(())
+}
+
+async fn describe(client: &Client, table: &str) -> Result<Vec<Column>, Error> {
+    let answer = client.execute(&format!("DESCRIBE TABLE {table}")).await?;
+    described(&answer)
+}
+
+/// All that keeps a table from taking what is written to it: each problem, with the statements that end it. `name` is the table's,
+/// with database and schema. No virtual warehouse is needed.
+pub(crate) async fn misfits(
+    client: &Client,
+    name: &str,
+    contract: &TableContract,
+) -> Result<Vec<(String, Vec<String>)>, Error> {
+    let columns = describe(client, name).await?;
+    let told = |misfit: Misfit| (misfit.problem(), misfit.statements(name));
+    Ok(differences(contract, &columns)
+        .into_iter()
+        .map(told)
+        .collect())
 }
 
 /// Compares what is written with what the scripts declare, without a warehouse.
@@ -110,6 +126,14 @@ fn described(answer: &Answer) -> Result<Vec<Column>, Error> {
 }
 
 fn compare(contract: &TableContract, columns: &[Column]) -> Result<(), Misfit> {
+    match differences(contract, columns).into_iter().next() {
+        Some(misfit) => Err(misfit),
+        None => Ok(()),
+    }
+}
+
+/// Missing columns first, then those that are too narrow, then those that nobody writes.
+fn differences(contract: &TableContract, columns: &[Column]) -> Vec<Misfit> {
     let of = |name: &str| {
         columns
             .iter()
@@ -121,8 +145,9 @@ fn compare(contract: &TableContract, columns: &[Column]) -> Result<(), Misfit> {
         .filter(|(name, _)| of(name).is_none())
         .cloned()
         .collect();
+    let mut found = Vec::new();
     if !missing.is_empty() {
-        return Err(Misfit::Missing(missing));
+        found.push(Misfit::Missing(missing));
     }
     for (name, ours) in &contract.columns {
         if let Some(column) = of(name)
@@ -131,7 +156,7 @@ fn compare(contract: &TableContract, columns: &[Column]) -> Result<(), Misfit> {
                 &WarehouseType::parse(ours),
             )
         {
-            return Err(Misfit::Narrow {
+            found.push(Misfit::Narrow {
                 column: column.clone(),
                 ours: ours.clone(),
             });
@@ -143,13 +168,11 @@ fn compare(contract: &TableContract, columns: &[Column]) -> Result<(), Misfit> {
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case(&column.name))
     };
-    match columns
+    let demanded = columns
         .iter()
-        .find(|column| column.demanded && !is_written(column))
-    {
-        Some(column) => Err(Misfit::Demanded(column.clone())),
-        None => Ok(()),
-    }
+        .filter(|column| column.demanded && !is_written(column));
+    found.extend(demanded.cloned().map(Misfit::Demanded));
+    found
 }
 
 impl Misfit {
@@ -175,19 +198,38 @@ impl Misfit {
         }
     }
 
+    /// What changes the table in the warehouse, as a sentence.
+    fn remedy_in_place(&self, table: &str) -> String {
+        match (self, self.statements(table).as_slice()) {
+            (Self::Missing(columns), _) => {
+                format!("ALTER TABLE {table} ADD COLUMN {}", definitions(columns))
+            }
+            (_, [statement]) => statement.clone(),
+            (Self::Narrow { column, ours }, [rename, ..]) => format!(
+                "its type cannot be changed in place: {rename}, then ADD COLUMN {} {ours}",
+                column.name
+            ),
+            (_, statements) => statements.join("; "),
+        }
+    }
+
     /// What changes the table in the warehouse. It widens a number's precision and a text's length in place, and
     /// changes no other type. <https://docs.snowflake.com/en/sql-reference/sql/alter-table-column>
-    fn remedy_in_place(&self, table: &str) -> String {
+    fn statements(&self, table: &str) -> Vec<String> {
         use WarehouseType::{Number, Text};
         let (column, ours) = match self {
             Self::Missing(columns) => {
-                return format!("ALTER TABLE {table} ADD COLUMN {}", definitions(columns));
+                let add = |column: &(String, String)| {
+                    let definition = definitions(std::slice::from_ref(column));
+                    format!("ALTER TABLE {table} ADD COLUMN {definition}")
+                };
+                return columns.iter().map(add).collect();
             }
             Self::Demanded(column) => {
-                return format!(
+                return vec![format!(
                     "ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL",
                     column.name
-                );
+                )];
             }
             Self::Narrow { column, ours } => (column, ours),
         };
@@ -201,11 +243,13 @@ impl Misfit {
         };
         let name = &column.name;
         match widens {
-            true => format!("ALTER TABLE {table} ALTER COLUMN {name} SET DATA TYPE {ours}"),
-            false => format!(
-                "its type cannot be changed in place: ALTER TABLE {table} RENAME COLUMN {name} TO {name}_OLD, then \
-                 ADD COLUMN {name} {ours}"
-            ),
+            true => vec![format!(
+                "ALTER TABLE {table} ALTER COLUMN {name} SET DATA TYPE {ours}"
+            )],
+            false => vec![
+                format!("ALTER TABLE {table} RENAME COLUMN {name} TO {name}_OLD"),
+                format!("ALTER TABLE {table} ADD COLUMN {name} {ours}"),
+            ],
         }
     }
 

@@ -8,6 +8,7 @@ mod run;
 mod split;
 mod variables;
 
+pub(crate) use check::misfits;
 pub use check::{TableContract, check, check_declared};
 pub use declared::{DeclaredTable, declared_tables};
 pub use error::{Place, SetupError};

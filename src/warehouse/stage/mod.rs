@@ -36,14 +36,17 @@ enum Kind {
 impl Stage {
     /// The stage of a configuration: external when `stage_url` says where it is, internal otherwise. Nothing is sent yet.
     pub fn open(client: &Client, config: &Config) -> Result<Self, StageError> {
-        Ok(Self(if config.stage_url.is_empty() {
-            Kind::Internal(Box::new(InternalStage::new(client, config)))
-        } else {
-            Kind::External(ExternalStage::open(
-                &config.stage_url,
-                &config.stage_properties,
-            )?)
-        }))
+        if config.stage_url.is_empty() {
+            let stage = InternalStage::new(client, config);
+            return Ok(Self(Kind::Internal(Box::new(stage))));
+        }
+        Self::external(config)
+    }
+
+    /// The external stage of a configuration, which takes no warehouse to be written to. Nothing is sent yet.
+    pub fn external(config: &Config) -> Result<Self, StageError> {
+        let stage = ExternalStage::open(&config.stage_url, &config.stage_properties)?;
+        Ok(Self(Kind::External(stage)))
     }
 
     /// Whether the service writes to a bucket of its own rather than to the warehouse's.

@@ -5,7 +5,6 @@ use std::{
     io,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use axum::{
@@ -22,7 +21,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     keys::tests::PAIR,
-    warehouse::{Client, Config, client::Pace},
+    warehouse::{Client, Config, tests::hurried},
 };
 
 /// What the server was asked.
@@ -130,12 +129,7 @@ impl Script {
     }
 
     pub(crate) fn client_with(&self, config: &Config) -> Client {
-        let mut client = Client::new(config, &PAIR).unwrap();
-        client.pace = Pace {
-            first: Duration::from_millis(1),
-            longest: Duration::from_millis(2),
-        };
-        client
+        hurried(Client::new(config, &PAIR).unwrap())
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {

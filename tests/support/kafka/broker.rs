@@ -30,13 +30,20 @@ pub(super) struct Broker {
 impl Broker {
     /// Starts a broker with an empty log and waits until it answers.
     pub(super) fn start() -> Self {
+        Self::start_with(|_, _| String::new())
+    }
+
+    /// The same, with more properties than a broker has otherwise, by its folder and its two ports; what they need may be put
+    /// into the folder. Of two properties of a name the later counts.
+    pub(super) fn start_with(more: impl FnOnce(&Path, [u16; 2]) -> String) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("kafka-{}-{number}", std::process::id());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).expect("target/ can be written to");
         let [port, controller] = free_ports();
-        let properties = server_properties(&folder, port, controller);
+        let properties =
+            server_properties(&folder, port, controller) + &more(&folder, [port, controller]);
         fs::write(folder.join("server.properties"), properties).expect("target/ can be written to");
         let mut broker = Self {
             process: None,
@@ -76,6 +83,10 @@ impl Broker {
         let lines: Vec<_> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
         format!("the end of {}:\n{tail}", self.log_path().display())
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn log_path(&self) -> PathBuf {
@@ -168,15 +179,15 @@ pub(crate) fn signal(process: u32, name: &str) {
 /// down, or even be connected to itself.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// Two ports that nobody listens on.
-fn free_ports() -> [u16; 2] {
+/// Ports that nobody listens on.
+pub(super) fn free_ports<const N: usize>() -> [u16; N] {
     let free = || {
         let mut candidates = std::iter::repeat_with(|| rand::random_range(PORTS)).take(1_000);
         let listener = candidates.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
         listener.expect("one of a thousand ports is free")
     };
     // Held together, so that they differ.
-    [free(), free()].map(|listener| {
+    std::array::from_fn(|_| free()).map(|listener: TcpListener| {
         let address = listener.local_addr().expect("a listener has an address");
         address.port()
     })

@@ -1,6 +1,7 @@
 //! A real Apache Kafka: one node, started by the tests and ended with them, even if they are killed.
 
 mod broker;
+pub(crate) mod guarded;
 mod jars;
 mod messages;
 
@@ -18,6 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use broker::Broker;
 pub(crate) use broker::signal;
+pub(crate) use guarded::Guarded;
 pub(crate) use jars::folder as jars_folder;
 pub(crate) use messages::{Message, Record};
 
@@ -41,7 +43,10 @@ impl Kafka {
 
     /// A broker of one's own, to be killed.
     pub(crate) fn start() -> Self {
-        let broker = Broker::start();
+        Self::of(Broker::start())
+    }
+
+    fn of(broker: Broker) -> Self {
         Self {
             bootstrap: broker.bootstrap(),
             broker: Mutex::new(broker),

@@ -21,7 +21,7 @@ use super::{
     json,
     number::rescale,
     text::to_text,
-    times::{to_date, to_time, to_timestamp},
+    times::{cut_time, to_date, to_time, to_timestamp},
     typed,
     vector::to_vector,
     zoned::to_zoned,
@@ -103,7 +103,9 @@ fn to_type(array: &ArrayRef, target: SqlType, zone: &str, lenient: bool) -> Resu
         SqlType::TimestampNtz { scale } => to_timestamp(array, scale, false, zone, lenient),
         SqlType::TimestampLtz { scale } => to_timestamp(array, scale, true, zone, lenient),
         SqlType::TimestampTz { scale } => to_zoned(array, scale, zone, lenient),
-        SqlType::Time => to_time(array, zone, lenient),
+        SqlType::Time | SqlType::ShortTime { .. } => {
+            cut_time(&to_time(array, zone, lenient)?, target.time_scale())
+        }
         SqlType::Binary { length } => to_binary(array, length, lenient),
         SqlType::Geography => to_geo(array, Space::Globe, lenient),
         SqlType::Geometry => to_geo(array, Space::Plane, lenient),

@@ -42,6 +42,11 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
             array,
         ),
         function(
+            "sf_row",
+            |_| Ok(Arc::new(SqlType::Variant.field("row", false))),
+            object,
+        ),
+        function(
             "sf_object",
             |_| Ok(Arc::new(SqlType::Object.field("object", false))),
             object,
@@ -145,18 +150,118 @@ fn get(call: &Call<'_>) -> Result<ArrayRef> {
     let values: StringArray = typed::<StringArray>(&call.arrays[0])?
         .iter()
         .map(|text| {
-            let mut value = serde_json::from_str::<Value>(&filled(text?)).ok()?;
+            let mut value = read(text?)?;
             for key in &path {
                 value = match key.parse::<usize>() {
                     Ok(index) if value.is_array() => value.get_mut(index)?.take(),
                     _ => value.get_mut(*key)?.take(),
                 };
             }
-            // A hole in an ARRAY is NULL.
-            (value != STAND_IN).then(|| value.to_string().replace(&quoted_stand_in(), UNDEFINED))
+            element(&value)
         })
         .collect();
     Ok(Arc::new(values))
+}
+
+/// The JSON, with a stand-in for each hole of an ARRAY.
+pub(super) fn read(text: &str) -> Option<Value> {
+    serde_json::from_str(&filled(text)).ok()
+}
+
+/// The text of what was [`read`].
+pub(super) fn write(value: &Value) -> String {
+    value.to_string().replace(&quoted_stand_in(), UNDEFINED)
+}
+
+/// The text of an element; a hole in an ARRAY is NULL.
+pub(super) fn element(value: &Value) -> Option<String> {
+    (value != STAND_IN).then(|| write(value))
+}
+
+/// What [`read`] makes of a hole in an ARRAY.
+pub(super) fn hole() -> Value {
+    Value::from(STAND_IN)
+}
+
+pub(super) fn is_hole(value: &Value) -> bool {
+    value == STAND_IN
+}
+
+/// One step of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// The steps of `a.b[0]['c d']`.
+pub(super) fn steps(path: &str) -> Result<Vec<Step>> {
+    let refuse = || SqlError::syntax(format!("invalid path '{path}'"));
+    let mut steps = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some(inner) = rest.strip_prefix('[') {
+            let end = inner.find(']').ok_or_else(refuse)?;
+            let inside = &inner[..end];
+            let key = inside
+                .strip_prefix(['\'', '"'])
+                .and_then(|key| key.strip_suffix(['\'', '"']));
+            steps.push(match key {
+                Some(key) => Step::Key(key.to_owned()),
+                None => Step::Index(inside.trim().parse().map_err(|_| refuse())?),
+            });
+            rest = &inner[end + 1..];
+            continue;
+        }
+        let key = rest.strip_prefix('.').unwrap_or(rest);
+        if let Some(quoted) = key.strip_prefix('"') {
+            let end = quoted.find('"').ok_or_else(refuse)?;
+            steps.push(Step::Key(quoted[..end].to_owned()));
+            rest = &quoted[end + 1..];
+            continue;
+        }
+        let end = key.find(['.', '[']).unwrap_or(key.len());
+        if end == 0 {
+            return Err(refuse().into());
+        }
+        steps.push(Step::Key(key[..end].to_owned()));
+        rest = &key[end..];
+    }
+    Ok(steps)
+}
+
+/// A path as FLATTEN writes it.
+pub(super) fn written(steps: &[Step]) -> String {
+    steps
+        .iter()
+        .fold(String::new(), |path, step| joined(&path, step))
+}
+
+/// The path with one more step.
+pub(super) fn joined(path: &str, step: &Step) -> String {
+    match step {
+        Step::Index(index) => format!("{path}[{index}]"),
+        Step::Key(key) => {
+            let plain = key
+                .chars()
+                .all(|character| character.is_alphanumeric() || matches!(character, '_' | '$'))
+                && !key.is_empty()
+                && !key.starts_with(|character: char| character.is_ascii_digit());
+            match (plain, path.is_empty()) {
+                (false, _) => format!("{path}['{key}']"),
+                (true, true) => key.clone(),
+                (true, false) => format!("{path}.{key}"),
+            }
+        }
+    }
+}
+
+/// The value at the end of the path.
+pub(super) fn at<'a>(root: &'a Value, path: &[Step]) -> Option<&'a Value> {
+    path.iter().try_fold(root, |value, step| match step {
+        Step::Key(key) => value.get(key),
+        Step::Index(index) => value.get(index),
+    })
 }
 
 fn quoted_stand_in() -> String {

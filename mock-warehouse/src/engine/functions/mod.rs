@@ -17,18 +17,24 @@ use datafusion::{
     },
 };
 
+mod calendar;
 mod cast;
 mod dates;
+mod flatten;
 mod formats;
 mod geo;
 mod json;
+mod math;
 mod number;
 mod rounding;
+mod semi;
+mod strings;
 mod text;
 mod times;
 mod vector;
 mod zoned;
 
+pub(crate) use flatten::{FLATTEN_COLUMNS, flat_field, flattened};
 pub(crate) use formats::Formats;
 pub(crate) use json::pretty;
 pub(crate) use text::{decimal, instant, nanoseconds, to_text};
@@ -148,11 +154,16 @@ pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
     functions.extend(rounding::functions());
     functions.extend(dates::functions());
     functions.extend(json::functions());
+    functions.extend(calendar::functions());
+    functions.extend(flatten::functions());
+    functions.extend(semi::functions());
+    functions.extend(math::functions());
+    functions.extend(strings::functions());
     functions
 }
 
 /// The text of a constant argument.
-fn constant_text(scalar: Option<&ScalarValue>) -> Result<&str> {
+pub(crate) fn constant_text(scalar: Option<&ScalarValue>) -> Result<&str> {
     match scalar {
         Some(
             ScalarValue::Utf8(Some(text))

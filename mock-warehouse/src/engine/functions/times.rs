@@ -150,6 +150,17 @@ pub(super) fn to_time(array: &ArrayRef, zone: &str, lenient: bool) -> Result<Arr
     Ok(Arc::new(Time64NanosecondArray::from(values)))
 }
 
+/// Times of day without the digits behind that many.
+pub(super) fn cut_time(array: &ArrayRef, scale: u8) -> Result<ArrayRef> {
+    let unit = 10i64.pow(9 - u32::from(scale.min(9)));
+    let times = typed::<Time64NanosecondArray>(array)?;
+    let cut: Time64NanosecondArray = times
+        .iter()
+        .map(|time| time.map(|time| time.div_euclid(unit) * unit))
+        .collect();
+    Ok(Arc::new(cut))
+}
+
 /// Nanoseconds since midnight.
 fn parse_time(text: &str) -> Result<i64, SqlError> {
     let trimmed = text.trim();

@@ -67,7 +67,7 @@ pub(crate) fn zoned_values(array: &ArrayRef) -> Result<Vec<Option<Zoned>>> {
         .collect())
 }
 
-fn zoned_array(values: Vec<Option<Zoned>>) -> Result<ArrayRef> {
+pub(super) fn zoned_array(values: Vec<Option<Zoned>>) -> Result<ArrayRef> {
     let mut builder = FixedSizeBinaryBuilder::with_capacity(values.len(), ZONED_WIDTH);
     for value in values {
         match value {

@@ -189,6 +189,54 @@ async fn columns_added_later_are_null_or_their_default() {
 }
 
 #[tokio::test]
+async fn a_column_is_widened_in_place_and_changes_no_other_type() {
+    let (_, mut session) = warehouse().await;
+    run(
+        &mut session,
+        "CREATE TABLE t (a NUMBER(4,2) NOT NULL, s VARCHAR(2)); INSERT INTO t VALUES (1.25, 'xy');
+         ALTER TABLE t ALTER COLUMN a SET DATA TYPE NUMBER(10,2); ALTER TABLE t ALTER COLUMN s SET DATA TYPE VARCHAR(5);
+         ALTER TABLE t ALTER COLUMN a DROP NOT NULL; ALTER TABLE t RENAME COLUMN s TO note;
+         INSERT INTO t VALUES (12345678.91, 'abcde'), (NULL, NULL)",
+    )
+    .await;
+    assert_eq!(
+        rows(&mut session, "SELECT a, note FROM t ORDER BY a").await,
+        ["1.25|xy", "12345678.91|abcde", "-|-"]
+    );
+    let described = rows(&mut session, "DESCRIBE TABLE t").await;
+    assert!(
+        described[0].starts_with("A|NUMBER(10,2)|COLUMN|Y"),
+        "{described:?}"
+    );
+    assert!(
+        described[1].starts_with("NOTE|VARCHAR(5)|"),
+        "{described:?}"
+    );
+    for (statement, code) in [
+        (
+            "ALTER TABLE t ALTER COLUMN a SET DATA TYPE NUMBER(12,3)",
+            "002108",
+        ),
+        (
+            "ALTER TABLE t ALTER COLUMN a SET DATA TYPE VARCHAR",
+            "002108",
+        ),
+        (
+            "ALTER TABLE t ALTER COLUMN note SET DATA TYPE VARCHAR(4)",
+            "002108",
+        ),
+        ("ALTER TABLE t ALTER COLUMN nowhere DROP NOT NULL", "000904"),
+        ("ALTER TABLE t RENAME COLUMN note TO a", "001430"),
+    ] {
+        assert_eq!(
+            fail(&mut session, statement).await.code,
+            code,
+            "{statement}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_transaction_is_seen_when_it_commits() {
     let (engine, mut first) = warehouse().await;
     let mut second = another(&engine).await;

@@ -2,7 +2,12 @@
 
 use super::{Binding, Bindings, Engine, Grid, Session, SessionContext, SqlError, Stats, User};
 
+mod copy;
+mod ddl;
 mod dml;
+mod flatten;
+mod functions;
+mod inserts;
 mod load;
 mod privileges;
 mod select;

@@ -215,3 +215,43 @@ async fn show_lists_what_the_role_sees() {
         0
     );
 }
+
+#[tokio::test]
+async fn sequences_and_changes_of_tables_need_their_privileges() {
+    let (engine, mut admin) = warehouse().await;
+    register(&engine);
+    run(
+        &mut admin,
+        "CREATE TABLE t (a NUMBER); CREATE SEQUENCE s; GRANT USAGE ON DATABASE D TO ROLE LOADER;
+         GRANT USAGE ON SCHEMA D.S TO ROLE LOADER; GRANT USAGE ON WAREHOUSE COMPUTE_WH TO ROLE LOADER;
+         GRANT SELECT, INSERT ON TABLE t TO ROLE LOADER",
+    )
+    .await;
+    let mut loader = service(&engine).await;
+    for (sql, code) in [
+        ("SELECT s.NEXTVAL", "002003"),
+        ("CREATE SEQUENCE q", "003001"),
+        ("CREATE TABLE q LIKE t", "003001"),
+        ("ALTER TABLE t DROP COLUMN a", "003001"),
+        ("ALTER TABLE t RENAME TO u", "003001"),
+        ("COMMENT ON TABLE t IS 'x'", "003001"),
+        ("DROP SEQUENCE s", "002003"),
+        ("INSERT OVERWRITE INTO t VALUES (1)", "003001"),
+        ("INSERT OVERWRITE ALL INTO t SELECT 1 AS a", "003001"),
+        ("TRUNCATE TABLE IF EXISTS t", "003001"),
+    ] {
+        assert_eq!(fail(&mut loader, sql).await.code, code, "{sql}");
+    }
+    run(
+        &mut admin,
+        "GRANT USAGE ON SEQUENCE s TO ROLE LOADER; GRANT CREATE SEQUENCE ON SCHEMA S TO ROLE LOADER",
+    )
+    .await;
+    run(
+        &mut loader,
+        "CREATE SEQUENCE q; CREATE TEMPORARY TABLE mine (n NUMBER DEFAULT s.NEXTVAL, a NUMBER)",
+    )
+    .await;
+    run(&mut loader, "INSERT INTO mine (a) SELECT 1").await;
+    assert_eq!(rows(&mut loader, "SELECT * FROM mine").await, ["1|1"]);
+}

@@ -55,10 +55,10 @@ async fn moments_sort_and_are_not_compared_by_their_bytes() {
     let sorted = rows(&mut session, "SELECT n FROM t ORDER BY at").await;
     assert_eq!(sorted, ["3", "1", "2"]);
     for sql in [
-        "SELECT n FROM t WHERE at = '2026-01-01 02:00:00 +0000'::TIMESTAMP_TZ",
+        "SELECT n FROM t WHERE at IN ('2026-01-01 02:00:00 +0000'::TIMESTAMP_TZ)",
         "SELECT at, COUNT(*) FROM t GROUP BY at",
         "SELECT DISTINCT at FROM t",
-        "SELECT a.n FROM t a JOIN t b ON a.at = b.at",
+        "SELECT a.n FROM t a JOIN t b USING (at)",
         "SELECT COUNT(DISTINCT at) FROM t",
         "SELECT MAX(at) FROM t",
         "SELECT n, ROW_NUMBER() OVER (PARTITION BY at ORDER BY n) FROM t",
@@ -250,7 +250,7 @@ async fn several_tables_take_the_rows_of_one_query_or_none_does() {
     for sql in [
         "INSERT ALL INTO a VALUES (n) SELECT 1 AS n",
         "INSERT ALL INTO a VALUES (nosuch, 'x') SELECT 1 AS n",
-        "INSERT FIRST WHEN n > 0 THEN INTO a VALUES (n, 'x') SELECT 1 AS n",
+        "INSERT FIRST INTO a VALUES (n, 'x') SELECT 1 AS n",
     ] {
         fail(&mut session, sql).await;
     }

@@ -9,7 +9,6 @@ use axum::extract::{FromRequestParts, Query, State};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use chrono::Utc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,12 +16,14 @@ use super::answer::{self, parameters};
 use super::body::{self, Login, LoginData, LoginQuery};
 use super::sessions::{DriverSession, IDLE_LIMIT, TokenFault, Tokens};
 use crate::engine::{Bindings, Session, SessionContext, SqlError};
+use crate::server::faults::Moment;
 use crate::server::refusal::Refusal;
 use crate::server::{Server, auth};
 
 /// `POST /session/v1/login-request`
 pub(super) async fn log_in(
     State(server): State<Server>,
+    now: Moment,
     Query(query): Query<LoginQuery>,
     headers: HeaderMap,
     body: Bytes,
@@ -30,7 +31,7 @@ pub(super) async fn log_in(
     let Some(Login { data }) = body::read(&headers, &body) else {
         return refused(&Refusal::InvalidPayload.body());
     };
-    let user = match authenticated(&server, &data) {
+    let user = match authenticated(&server, &data, now) {
         Ok(user) => user,
         Err(body) => return refused(&body),
     };
@@ -44,7 +45,7 @@ pub(super) async fn log_in(
 }
 
 /// The login name of who signed the token; otherwise the body that says why not.
-fn authenticated(server: &Server, data: &LoginData) -> Result<String, Value> {
+fn authenticated(server: &Server, data: &LoginData, now: Moment) -> Result<String, Value> {
     let is_key_pair = data
         .authenticator
         .as_deref()
@@ -53,13 +54,7 @@ fn authenticated(server: &Server, data: &LoginData) -> Result<String, Value> {
         return Err(json!({"code": "390100", "message":
             "Incorrect username or password was specified. This server takes key-pair authentication only."}));
     };
-    let user = auth::verify(
-        token,
-        &server.account,
-        &server.engine,
-        Utc::now().timestamp(),
-    )
-    .map_err(Refusal::body)?;
+    let user = auth::verify(token, &server.account, &server.engine, now).map_err(Refusal::body)?;
     match &data.login_name {
         Some(name) if !name.eq_ignore_ascii_case(&user.name) => Err(Refusal::InvalidToken.body()),
         _ => Ok(user.name),
@@ -67,7 +62,7 @@ fn authenticated(server: &Server, data: &LoginData) -> Result<String, Value> {
 }
 
 /// The answer to a request that never becomes a statement.
-pub(super) fn refused(body: &Value) -> Response {
+pub(in crate::server) fn refused(body: &Value) -> Response {
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     answer::failure(
         &SqlError::new(&text("code"), "08001", text("message")),

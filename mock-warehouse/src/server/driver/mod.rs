@@ -14,6 +14,7 @@ mod transfer;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::runs::Runs;
+pub(super) use login::refused;
 use sessions::Sessions;
 
 /// Longest request body; executemany sends its rows in one.
@@ -41,6 +43,22 @@ impl Drivers {
             sessions: Sessions::new(validity),
             runs: Runs::new(stop),
         }
+    }
+
+    /// Forgets a statement by its handle.
+    pub(super) fn forget(&self, handle: &str) {
+        self.runs.forget(handle);
+    }
+
+    /// Forgets the statements of a request id.
+    pub(super) fn forget_request(&self, request_id: &str) {
+        self.runs.forget_request(request_id);
+    }
+
+    /// Ends the validity of the session or master token that the request carries.
+    pub(super) fn expire(&self, headers: &HeaderMap) {
+        self.sessions
+            .expire(body::token(headers).unwrap_or_default());
     }
 
     /// Cancels what still runs.

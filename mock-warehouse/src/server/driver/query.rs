@@ -17,12 +17,14 @@ use crate::engine::{Bindings, Grid, Session, SqlError, StatementKind};
 use crate::server::Server;
 use crate::server::bindings::bindings;
 use crate::server::execute::{all_succeeded, passed, wrong_count};
+use crate::server::faults::Slow;
 use crate::server::refusal::Refusal;
 use crate::server::result::{Nulls, ResultSet};
 use crate::server::runs::{Admission, Ending, Mode, Outcome, Run, Ticket};
 
 pub(super) async fn submit(
     State(server): State<Server>,
+    slow: Slow,
     UrlQuery(url): UrlQuery<RequestQuery>,
     Caller(session): Caller,
     headers: HeaderMap,
@@ -32,6 +34,8 @@ pub(super) async fn submit(
         return login::refused(&Refusal::InvalidPayload.body());
     };
     if let StatementKind::Put | StatementKind::Get = Session::kind(&query.sql_text) {
+        // Nobody polls for these.
+        tokio::time::sleep(slow.0).await;
         return transfer::answer(&server, &session, &headers, &query.sql_text).await;
     }
     if let Some(handle) = results::scanned(&query.sql_text) {
@@ -49,6 +53,7 @@ pub(super) async fn submit(
         is_retry: true,
         mode,
         nulls: Nulls::Null,
+        before: None,
     };
     let run = match server.drivers.runs.admit(ticket) {
         Admission::Known(run) => run,
@@ -59,12 +64,14 @@ pub(super) async fn submit(
                 query,
                 Arc::clone(&run),
                 ending,
+                slow,
             );
             run
         }
     };
     let outcome = match mode {
-        Mode::Synchronous => run.wait(server.synchronous_limit).await,
+        Mode::Synchronous if slow == Slow::default() => run.wait(server.synchronous_limit).await,
+        Mode::Synchronous => None,
         Mode::Asynchronous => None,
     };
     results::of_run(&server, &session, &headers, &run, outcome.as_deref())
@@ -77,13 +84,14 @@ fn start(
     query: Query,
     run: Arc<Run>,
     ending: Ending,
+    slow: Slow,
 ) {
     let running = server.clone();
     server.statements.spawn(async move {
         let outcome = tokio::select! {
             // What has ended has ended, even if the client gave up at the same moment.
             biased;
-            outcome = run_all(&running, &session, &query, &run) => outcome,
+            outcome = run_all(&running, &session, &query, &run, slow) => outcome,
             () = run.cancel.cancelled() => Outcome::Cancelled,
             limit = passed(time_limit(&session)) => Outcome::TimedOut(limit),
         };
@@ -98,7 +106,14 @@ fn time_limit(session: &DriverSession) -> Option<std::time::Duration> {
     Some(std::time::Duration::from_secs(seconds))
 }
 
-async fn run_all(server: &Server, session: &DriverSession, query: &Query, run: &Run) -> Outcome {
+async fn run_all(
+    server: &Server,
+    session: &DriverSession,
+    query: &Query,
+    run: &Run,
+    slow: Slow,
+) -> Outcome {
+    tokio::time::sleep(slow.0).await;
     let mut engine = session.engine.lock().await;
     let ended = statements(server, &mut engine, query, run).await;
     // Of several statements the first may have changed it, even if a later one failed.
@@ -127,15 +142,18 @@ async fn statements(
             ));
         }
         [text] if query.describe_only == Some(true) => {
+            server.faults.count(|counters| counters.statements += 1);
             (described(session, text, values).await?, Vec::new())
         }
         [text] => {
+            server.faults.count(|counters| counters.statements += 1);
             let grid = execute(session, text, &bindings(values)?).await?;
             (grid, Vec::new())
         }
         texts => {
             let mut children = Vec::with_capacity(texts.len());
             for text in texts {
+                server.faults.count(|counters| counters.statements += 1);
                 let grid = execute(session, text, &[Bindings::new()]).await?;
                 children.push(server.drivers.runs.admit_child(run, result_set(grid)?));
             }

@@ -15,6 +15,9 @@ pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// When a login finds so many sessions open, it ends the one that has been idle for the longest time.
 const MOST_SESSIONS: usize = 1_000;
 
+/// When a session has been given so many tokens, the oldest is forgotten.
+const MOST_TOKENS: usize = 100;
+
 /// One login.
 #[derive(Debug)]
 pub(super) struct DriverSession {
@@ -155,6 +158,15 @@ impl Sessions {
         Ok(self.grant(&mut book, session))
     }
 
+    /// Makes a session token one that has to be renewed. A master token renews nothing any more.
+    pub(super) fn expire(&self, token: &str) {
+        let mut book = self.swept();
+        if let Some(grant) = book.by_token.get_mut(token) {
+            grant.expires = Instant::now();
+        }
+        book.by_master_token.remove(token);
+    }
+
     /// Ends the session of a token, even an expired one. What it still runs ends on its own.
     pub(super) fn close(&self, token: &str) -> Result<(), TokenFault> {
         let mut book = self.swept();
@@ -170,6 +182,17 @@ impl Sessions {
             session: Arc::clone(&session),
             expires: Instant::now() + self.validity,
         };
+        let tokens = book.by_token.iter();
+        let own: Vec<(&String, Instant)> = tokens
+            .filter(|(_, grant)| grant.session.id == session.id)
+            .map(|(token, grant)| (token, grant.expires))
+            .collect();
+        if own.len() >= MOST_TOKENS
+            && let Some((oldest, _)) = own.into_iter().min_by_key(|(_, expires)| *expires)
+        {
+            let oldest = oldest.clone();
+            book.by_token.remove(&oldest);
+        }
         book.by_token.insert(session_token.clone(), grant);
         Tokens {
             session_token,

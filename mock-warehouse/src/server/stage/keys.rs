@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::Method;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Result, s3_error};
@@ -12,6 +13,9 @@ use uuid::Uuid;
 
 /// Long enough for a large file on a slow line.
 const VALIDITY: Duration = Duration::from_secs(3600);
+
+/// When so many are known, the one that expires first makes room.
+const MOST_KEYS: usize = 10_000;
 
 /// What a temporary key allows in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +73,28 @@ impl TemporaryKeys {
         let now = Instant::now();
         // Those that expired lately stay, so that their users are told why.
         all.retain(|_, issued| now.saturating_duration_since(issued.expires) < VALIDITY);
+        if all.len() >= MOST_KEYS
+            && let Some(oldest) = all.iter().min_by_key(|(_, issued)| issued.expires)
+        {
+            let oldest = oldest.0.clone();
+            all.remove(&oldest);
+        }
         all.insert(key.access_key.clone(), issued);
         key
+    }
+
+    /// Ends the validity of the temporary key that has signed the request, if one has.
+    pub(in crate::server) fn expire(&self, headers: &HeaderMap) {
+        let signature = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let key = signature
+            .and_then(|text| text.split_once("Credential="))
+            .and_then(|(_, rest)| rest.split('/').next());
+        let mut all = self.issued();
+        if let Some(issued) = key.and_then(|key| all.get_mut(key)) {
+            issued.expires = Instant::now();
+        }
     }
 
     /// Whether the key, if it is a temporary one, allows this request.

@@ -23,6 +23,9 @@ use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use super::listing::{self, Wanted};
 use super::uploads::Uploads;
 
+/// Most bytes of one PUT. S3 takes 5 GB; here they pass through memory, and clients send larger files in parts.
+const LARGEST_BODY_BYTES: usize = 512 << 20;
+
 /// The files of all stages as S3 objects.
 pub(super) struct StageFiles {
     files: Arc<dyn ObjectStore>,
@@ -314,11 +317,23 @@ impl StageFiles {
 async fn payload(body: Option<StreamingBlob>) -> S3Result<PutPayload> {
     match body {
         None => Ok(PutPayload::default()),
-        Some(body) => {
-            let chunks: Vec<_> = body
-                .try_collect()
+        Some(mut body) => {
+            let mut chunks = Vec::new();
+            let mut length = 0;
+            while let Some(chunk) = body
+                .try_next()
                 .await
-                .map_err(|_| s3_error!(IncompleteBody))?;
+                .map_err(|_| s3_error!(IncompleteBody))?
+            {
+                length += chunk.len();
+                if length > LARGEST_BODY_BYTES {
+                    return Err(s3_error!(
+                        EntityTooLarge,
+                        "Your proposed upload exceeds the maximum allowed size"
+                    ));
+                }
+                chunks.push(chunk);
+            }
             Ok(chunks.into_iter().collect())
         }
     }

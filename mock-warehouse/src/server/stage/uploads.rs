@@ -7,6 +7,12 @@ use object_store::PutPayload;
 use s3s::{S3Result, s3_error};
 use uuid::Uuid;
 
+/// Most bytes that open uploads hold together.
+const MOST_BYTES: usize = 4 << 30;
+
+/// When so many are open, those without a part are forgotten.
+const MOST_UPLOADS: usize = 1_000;
+
 type Parts = BTreeMap<i32, PutPayload>;
 
 /// The open uploads of the endpoint.
@@ -19,14 +25,27 @@ impl Uploads {
     /// Begins an upload and returns its id.
     pub(super) fn begin(&self) -> String {
         let id = Uuid::new_v4().to_string();
-        self.open().insert(id.clone(), Parts::new());
+        let mut open = self.open();
+        if open.len() >= MOST_UPLOADS {
+            // Abandoned ones hold nothing, as a rule: clients send a part at once.
+            open.retain(|_, parts| !parts.is_empty());
+        }
+        open.insert(id.clone(), Parts::new());
         id
     }
 
     /// Keeps a part; the same number again replaces it.
     pub(super) fn add(&self, id: &str, number: i32, part: PutPayload) -> S3Result<()> {
         let mut open = self.open();
+        let held: usize = open
+            .values()
+            .flat_map(Parts::values)
+            .map(PutPayload::content_length)
+            .sum();
         let parts = open.get_mut(id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        if held + part.content_length() > MOST_BYTES {
+            return Err(s3_error!(SlowDown, "Please reduce your request rate."));
+        }
         parts.insert(number, part);
         Ok(())
     }

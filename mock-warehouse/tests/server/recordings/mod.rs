@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use mock_warehouse::engine::Bindings;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, ROLE, Warehouse};
+use crate::support::{Answer, ROLE, Sent, Warehouse};
 
 mod bindings;
 mod changes;
@@ -72,6 +72,16 @@ impl Replay {
             replayed: BTreeSet::new(),
             differences: Vec::new(),
         }
+    }
+
+    async fn of_all() -> Self {
+        let mut replay = Self::new().await;
+        values::replay(&mut replay).await;
+        bindings::replay(&mut replay).await;
+        changes::replay(&mut replay).await;
+        failures::replay(&mut replay).await;
+        requests::replay(&mut replay).await;
+        replay
     }
 
     /// Sends a request body; what it leaves out is as in every recording.
@@ -204,6 +214,13 @@ impl Replay {
     }
 }
 
+/// A warehouse on which all recordings were replayed, and the requests that did so.
+pub(crate) async fn replayed() -> (Warehouse, Vec<Sent>) {
+    let replay = Replay::of_all().await;
+    let sent = replay.warehouse.take_sent();
+    (replay.warehouse, sent)
+}
+
 /// The names of an object's members, in order.
 fn members(body: &Value) -> Value {
     let mut names: Vec<&String> = body
@@ -215,24 +232,9 @@ fn members(body: &Value) -> Value {
     json!(names)
 }
 
-async fn replay_all() -> Replay {
-    let mut replay = Replay::new().await;
-    values::replay(&mut replay).await;
-    bindings::replay(&mut replay).await;
-    changes::replay(&mut replay).await;
-    failures::replay(&mut replay).await;
-    requests::replay(&mut replay).await;
-    replay
-}
-
-/// A warehouse that has answered all the recorded requests.
-pub(crate) async fn replayed() -> Warehouse {
-    replay_all().await.warehouse
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recording_is_reproduced() {
-    let mut replay = replay_all().await;
+    let mut replay = Replay::of_all().await;
     println!(
         "{} of {} recordings replayed, {} of their facts differ",
         replay.replayed.len(),

@@ -1,0 +1,129 @@
+//! The virtual warehouse, as SHOW WAREHOUSES lists it: looked at without being woken.
+
+use super::report::{Report, Trouble};
+use crate::warehouse::{Answer, Client, Error};
+
+/// Says in which state it is, and what will cost money or stop loads.
+pub(super) async fn check(report: &mut Report, client: &Client, name: &str) -> Result<(), Error> {
+    let answer = client
+        .execute(&format!("SHOW WAREHOUSES LIKE '{name}'"))
+        .await?;
+    let line = format!("resuming of {name}");
+    match judge(&answer, name) {
+        None => report.skip(line, "the warehouse does not list it"),
+        Some(Verdict::Good(found)) => {
+            report.add(line, Ok(found));
+        }
+        Some(Verdict::Wrong(trouble)) => {
+            report.add(line, Err(trouble));
+        }
+        Some(Verdict::Costly(trouble)) => report.warn(line, trouble),
+    }
+    Ok(())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Good(String),
+    Wrong(Trouble),
+    Costly(Trouble),
+}
+
+fn judge(answer: &Answer, name: &str) -> Option<Verdict> {
+    // LIKE takes `_` for any character.
+    let row = (0..answer.rows.len()).find(|row| {
+        answer
+            .text(*row, "name")
+            .is_ok_and(|found| found.is_some_and(|found| found.eq_ignore_ascii_case(name)))
+    })?;
+    let text = |column| answer.text(row, column).ok().flatten();
+    let script =
+        |change: &str| format!("USE ROLE ACCOUNTADMIN; ALTER WAREHOUSE {name} SET {change};");
+    if text("auto_resume").is_some_and(|value| value.eq_ignore_ascii_case("false")) {
+        return Some(Verdict::Wrong(Trouble::new(
+            "it does not resume by itself: once suspended, every load fails",
+            script("AUTO_RESUME = TRUE"),
+        )));
+    }
+    if text("auto_suspend").is_some_and(|value| value == "0" || value.eq_ignore_ascii_case("null"))
+    {
+        return Some(Verdict::Costly(Trouble::new(
+            "it never suspends by itself, and is billed all day",
+            script("AUTO_SUSPEND = 60"),
+        )));
+    }
+    let shown = ["state", "size"]
+        .into_iter()
+        .filter_map(|column| text(column).map(|value| format!("{column} {value}")));
+    let shown: Vec<String> = shown.collect();
+    Some(Verdict::Good(match shown.is_empty() {
+        true => "it is there".to_owned(),
+        false => format!("{}; it was not woken", shown.join(", ")),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::warehouse::{ColumnKind, ColumnMeta};
+
+    fn shown(columns: &[(&str, &str)]) -> Answer {
+        Answer {
+            columns: columns
+                .iter()
+                .map(|(name, _)| ColumnMeta {
+                    name: (*name).to_owned(),
+                    kind: ColumnKind::Text,
+                    precision: None,
+                    scale: None,
+                    nullable: None,
+                })
+                .collect(),
+            rows: vec![
+                columns
+                    .iter()
+                    .map(|(_, value)| Some((*value).to_owned()))
+                    .collect(),
+            ],
+            handle: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_warehouse_that_stops_loads_is_wrong_and_one_that_costs_is_a_warning() {
+        let good = [
+            ("name", "W_1"),
+            ("state", "SUSPENDED"),
+            ("size", "X-Small"),
+            ("auto_suspend", "60"),
+            ("auto_resume", "true"),
+        ];
+        let with = |column: &str, value: &'static str| {
+            let mut columns = good;
+            for known in &mut columns {
+                if known.0 == column {
+                    known.1 = value;
+                }
+            }
+            judge(&shown(&columns), "W_1")
+        };
+        assert_eq!(
+            with("state", "SUSPENDED"),
+            Some(Verdict::Good(
+                "state SUSPENDED, size X-Small; it was not woken".into()
+            ))
+        );
+        let Some(Verdict::Wrong(trouble)) = with("auto_resume", "false") else {
+            panic!("it resumes")
+        };
+        assert_eq!(
+            trouble.fixes,
+            ["USE ROLE ACCOUNTADMIN; ALTER WAREHOUSE W_1 SET AUTO_RESUME = TRUE;"]
+        );
+        assert!(matches!(
+            with("auto_suspend", "0"),
+            Some(Verdict::Costly(_))
+        ));
+        assert_eq!(with("name", "WX1"), None);
+    }
+}

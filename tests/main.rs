@@ -7,6 +7,7 @@
 mod bad_sql;
 mod chaos;
 mod command_line;
+mod conformance;
 mod doctor;
 mod generate;
 mod gold_topics;
@@ -28,5 +29,6 @@ mod sinks;
 mod snapshots;
 mod support;
 mod topic_identity;
+mod types;
 mod warehouse_refusals;
 mod whole_path;

@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, new_null_array,
 };
-use arrow::compute::{filter_record_batch, is_null};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 
 use super::duplicates::{Bounds, Seen, Window};
+use super::length::too_long;
 use crate::broker::Record;
 use crate::rejected::{EVALUATION, Reason};
 use crate::sql::decode::Decoder;
@@ -251,7 +252,10 @@ impl Cleaner {
         fates: &mut [Option<Fate>],
         cleaned: &mut Cleaned,
     ) -> Result<(), ArrowError> {
-        let clean = filter_record_batch(&verdicts.columns, &is_null(&verdicts.reasons)?)?;
+        let too_long = too_long(&verdicts.columns);
+        let is_clean = |row: usize| verdicts.reasons.is_null(row) && !too_long.contains_key(&row);
+        let clean: BooleanArray = (0..at.len()).map(|row| Some(is_clean(row))).collect();
+        let clean = filter_record_batch(&verdicts.columns, &clean)?;
         let encoded = self.encoder.encode(&clean)?;
         let first = cleaned.values.ends.len();
         let keys = clean.column(self.pipeline.key).as_string::<i32>();
@@ -266,12 +270,13 @@ impl Cleaner {
                 .push(ids.is_valid(row).then(|| ids.value(row).as_bytes()));
         }
         let mut next = first..;
-        for (at, reason) in at.iter().zip(&verdicts.reasons) {
-            fates[*at] = Some(match reason {
-                None => Fate::Clean {
+        for (row, (at, reason)) in at.iter().zip(&verdicts.reasons).enumerate() {
+            fates[*at] = Some(match (reason, too_long.get(&row)) {
+                (None, None) => Fate::Clean {
                     row: next.next().expect("a range without end"),
                 },
-                Some(code) => Fate::Rejected(Reason {
+                (None, Some(reason)) => Fate::Rejected(reason.clone()),
+                (Some(code), _) => Fate::Rejected(Reason {
                     code: code.to_owned(),
                     detail: format!("clean_events.sql says {code}"),
                 }),

@@ -8,6 +8,7 @@
 
 mod batch;
 mod duplicates;
+mod length;
 mod run;
 
 pub use batch::Cleaner;

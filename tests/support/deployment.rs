@@ -243,9 +243,9 @@ format = "json"
 }
 
 /// A mock warehouse on a port and a thread of its own, until it is dropped.
-struct ServedWarehouse {
+pub(crate) struct ServedWarehouse {
     engine: Engine,
-    url: String,
+    pub(crate) url: String,
     s3_access_key: String,
     s3_secret_key: String,
     stop: CancellationToken,
@@ -253,7 +253,8 @@ struct ServedWarehouse {
 }
 
 impl ServedWarehouse {
-    fn start(pair: &KeyPair) -> Self {
+    /// An empty one, with a user of this key who may do everything.
+    pub(crate) fn start(pair: &KeyPair) -> Self {
         let key: PublicKey = pair.public_key_base64().parse().expect("a key of ours");
         let config = mock_warehouse::Config::new(ACCOUNT).with_user(USER, ADMINISTRATOR, key);
         let (s3_access_key, s3_secret_key) =

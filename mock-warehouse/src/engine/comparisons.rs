@@ -12,7 +12,7 @@ use datafusion::{
 
 use super::{SqlError, sql_type::SqlType};
 
-/// Passes when nothing in the plan compares TIMESTAMP_TZ values as bytes, or sorts VARIANTs as text. To sort by TIMESTAMP_TZ
+/// Passes when nothing in the plan compares TIMESTAMP_TZ values as bytes, or sorts by VARIANT as text. To sort by TIMESTAMP_TZ
 /// is right: the moment comes first.
 pub(crate) fn refuse_incomparable(plan: &LogicalPlan) -> Result<(), SqlError> {
     plan.apply_with_subqueries(|node| {

@@ -3,17 +3,15 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Decimal128Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use parquet::arrow::ArrowWriter;
-use sha2::{Digest, Sha256};
 
+use crate::environment::{environment, succeeded};
 use crate::support::{KEY, OTHER_KEY};
 
 const CONNECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/connectors");
@@ -69,54 +67,6 @@ impl Drop for Mock {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A virtual environment with the packages that `<name>.txt` pins: made once, then found again.
-fn environment(name: &str) -> PathBuf {
-    let requirements = Path::new(CONNECTORS).join(format!("{name}.txt"));
-    let pinned = fs::read(&requirements).unwrap();
-    let digest = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&pinned)[..9]);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{digest}"));
-    fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let (complete, venv) = (folder.join("complete"), folder.join("venv"));
-    if !complete.exists() {
-        let python = Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&venv)
-            .output();
-        let python = python.unwrap_or_else(|error| {
-            panic!("python3 cannot be started: {error}\nhint: install Python 3.11 or newer with its venv module")
-        });
-        succeeded("python3 -m venv", &python);
-        let pip = Command::new(venv.join("bin/pip"))
-            .args([
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "-r",
-            ])
-            .arg(&requirements)
-            .output()
-            .unwrap();
-        succeeded("pip install", &pip);
-        File::create(complete).unwrap();
-    }
-    venv.join("bin")
-}
-
-fn succeeded(what: &str, output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let stdout = text(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{what} failed: {}\n{stdout}\n{}",
-        output.status,
-        text(&output.stderr)
-    );
-    stdout
 }
 
 /// The setup script of the pipeline as one file, its names filled in.
@@ -185,7 +135,7 @@ fn private_key(folder: &Path, name: &str, pem: &str) -> PathBuf {
 
 #[test]
 fn the_python_connector_works_unmodified() {
-    let python = environment("connector").join("python");
+    let python = environment(&Path::new(CONNECTORS).join("connector.txt")).join("python");
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let (mock, short) = (Mock::start(folder, 3600), Mock::start(folder, 1));
@@ -208,7 +158,7 @@ fn the_python_connector_works_unmodified() {
 
 #[test]
 fn snow_sql_runs_scripts_and_queries() {
-    let snow = environment("snow").join("snow");
+    let snow = environment(&Path::new(CONNECTORS).join("snow.txt")).join("snow");
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let mock = Mock::start(folder, 3600);

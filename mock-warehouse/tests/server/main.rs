@@ -10,6 +10,8 @@ mod cancellation;
 mod connectors;
 mod driver;
 mod durability;
+#[path = "../connectors/environment.rs"]
+mod environment;
 mod faults;
 mod faults_given;
 mod faults_of_state;
@@ -17,6 +19,7 @@ mod hostile;
 mod kills;
 mod mutations;
 mod mutator;
+mod openapi;
 mod partitions;
 mod program;
 mod recordings;

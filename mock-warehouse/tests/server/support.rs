@@ -91,6 +91,7 @@ pub(crate) struct Warehouse {
     router: Router,
     token: String,
     sent: Mutex<Vec<Sent>>,
+    exchanges: Mutex<Vec<Exchange>>,
 }
 
 /// A request that was sent.
@@ -102,8 +103,17 @@ pub(crate) struct Sent {
     pub(crate) body: Vec<u8>,
 }
 
+/// A request and its answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) answer: Answer,
+}
+
 /// What a request was answered with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -165,7 +175,13 @@ impl Warehouse {
             router,
             token: token(),
             sent: Mutex::default(),
+            exchanges: Mutex::default(),
         }
+    }
+
+    /// All requests so far, with their answers.
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        self.exchanges.lock().unwrap().clone()
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -178,6 +194,7 @@ impl Warehouse {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, target) = (request.method().clone(), request.uri().to_string());
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         self.sent.lock().unwrap().push(Sent {
@@ -190,11 +207,17 @@ impl Warehouse {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();
-        Answer {
+        let answer = Answer {
             status: parts.status,
             headers: parts.headers,
             bytes,
-        }
+        };
+        self.exchanges.lock().unwrap().push(Exchange {
+            method,
+            target,
+            answer: answer.clone(),
+        });
+        answer
     }
 
     /// `POST /api/v2/statements<query>` with the role, database and schema set unless the body sets them.

@@ -90,7 +90,7 @@ fn masked(value: &Value) -> &'static str {
 
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(_, text) => format!("{text:?}"),
+        Value::String(_, text) => format!("{:?}", without_user(text)),
         Value::Bool(_, value) => value.to_string(),
         Value::Num(_, number) => match (number.to_i128(), number.to_u128(), number.to_f64()) {
             (Some(number), _, _) => number.to_string(),
@@ -119,4 +119,16 @@ pub(super) fn describe(settings: &[Setting]) -> String {
     let line =
         |(left, setting): (&String, &Setting)| format!("{left:<width$}  # {}\n", setting.place);
     left.iter().zip(settings).map(line).collect()
+}
+
+/// An address without the user and the password that may stand in it.
+fn without_user(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    match host.rsplit_once('@') {
+        None => text.to_owned(),
+        Some((user, _)) => format!("{scheme}://***{}", &rest[user.len()..]),
+    }
 }

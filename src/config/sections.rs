@@ -195,9 +195,10 @@ pub struct WarehouseSection {
     /// Passphrase of the key; from the environment only. Wins over the file.
     #[serde(with = "secret")]
     pub private_key_passphrase: Option<SecretString>,
-    /// Proxy for the warehouse and its stage, `http://host:port`; empty means `HTTPS_PROXY` of the environment.
+    /// Proxy for the warehouse and its internal stage, `http://host:port`; empty means `HTTPS_PROXY` of the environment. An
+    /// external stage takes `proxy_url` among its own properties.
     pub proxy: String,
-    /// PEM file with certificates to trust besides the usual ones; empty means none.
+    /// PEM file with certificates to trust besides the usual ones, at the warehouse and its internal stage; empty means none.
     pub ca_file: PathBuf,
     /// Name of the stage.
     pub stage: String,

@@ -262,6 +262,10 @@ fn what_is_wrong_in_the_file_is_said_with_line_and_remedy() {
             "sluicebox.toml:9: warehouse.database must be a plain name",
         ),
         (
+            "[warehouse]\nproxy = \"http://me:secret@proxy:3128\"\n",
+            "got `\"http://***@proxy:3128\"`",
+        ),
+        (
             "[warehouse]\nstage_url = \"s3://bucket\"\n",
             "sluicebox.toml:9: warehouse.stage_url must be",
         ),

@@ -114,7 +114,9 @@ impl SinkError {
     /// How long the warehouse asks to wait before the next try.
     pub(super) fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::Warehouse { source, .. } => source.retry_after(),
+            Self::Warehouse { source, .. } | Self::Stage(StageError::Refused { source, .. }) => {
+                source.retry_after()
+            }
             _ => None,
         }
     }
@@ -132,7 +134,7 @@ impl SinkError {
             Self::Broker(error) => Some(error.hint()),
             Self::Stage(error) => error.hint(),
             Self::NotOnStage { stage, .. } => Some(format!(
-                "warehouse.stage_url must be the URL of the stage: compare it with DESC STAGE {stage}; if it is, find out who removes files from it"
+                "find out who removes files from the stage; where warehouse.stage_url is set, it must be the stage's URL: compare it with DESC STAGE {stage}"
             )),
             Self::Warehouse { source, .. } => source.hint(),
             Self::Answer(error) => Some(error.hint().to_owned()),

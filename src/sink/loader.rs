@@ -268,12 +268,13 @@ impl Loader {
             if !failure.says_rows_are_missing() {
                 return Err(SinkError::Warehouse {
                     call: "the load",
-                    source: failure,
+                    source: failure.without_values(),
                 });
             }
             // Somebody cleaned the stage, or another sink with the same file loaded it and removed it.
             debug!(error = %failure, "staged files are not what was written, writing them again");
             pending.staged.store(false, Ordering::Relaxed);
+            self.stage.forget_place().await;
             if uploads >= MOST_UPLOADS {
                 return Err(self.what_is_missing(pending, failure).await);
             }

@@ -14,6 +14,9 @@ use crate::warehouse::Backoff;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// The same when the warehouse asks for it.
+const LONGEST_ASKED: Duration = Duration::from_secs(600);
+
 /// Trouble that is over sooner is not worth anybody's attention.
 const TELL_AFTER: Duration = Duration::from_secs(10);
 
@@ -76,9 +79,8 @@ impl Trouble {
         self.what = described(error);
         self.hint = error.hint();
         let wait = self.waits.next().unwrap_or(LONGEST_WAIT);
-        let wait = wait
-            .max(error.retry_after().unwrap_or_default())
-            .min(LONGEST_WAIT);
+        let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
+        let wait = wait.min(LONGEST_WAIT).max(asked);
         self.next_try = now + wait;
         debug!(
             who = ?self.who,

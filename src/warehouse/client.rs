@@ -223,6 +223,8 @@ impl Client {
             running.handle = Some(handle.clone());
             let waited = start.elapsed();
             if waited > self.statement_timeout + GRACE {
+                // Its own time limit ends it, or the caller comes back under the same id.
+                running.handle = None;
                 return Err(Error::StillRunning { handle, waited });
             }
             sleep(delays.next().unwrap_or(self.pace.longest)).await;

@@ -136,6 +136,28 @@ impl Error {
         matches!(child_code(message).unwrap_or(code), "100051" | "091016")
     }
 
+    /// The same without the value of a row that a message about it quotes.
+    pub(crate) fn without_values(mut self) -> Self {
+        if let Self::Rejected { message, .. } = &mut self {
+            for before in [
+                "value '",
+                "Value '",
+                "String '",
+                "Date '",
+                "Time '",
+                "Timestamp '",
+            ] {
+                let Some(start) = message.find(before).map(|at| at + before.len()) else {
+                    continue;
+                };
+                // The value itself may hold quotes.
+                let end = message.rfind('\'').filter(|end| *end >= start);
+                message.replace_range(start..end.unwrap_or(message.len()), "...");
+            }
+        }
+        self
+    }
+
     /// How long the server asks to wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -219,6 +241,10 @@ fn child_code(message: &str) -> Option<&'static str> {
 /// <https://docs.snowflake.com/en/developer-guide/sql-api/handling-responses>
 fn rejection_hint(code: &str) -> Option<&'static str> {
     let hint = match code {
+        "390189" => "grant warehouse.role to the user: GRANT ROLE <role> TO USER <user>",
+        "390201" => {
+            "warehouse.database, warehouse.schema and warehouse.warehouse must exist and warehouse.role must have USAGE on them"
+        }
         "390186" => "grant warehouse.role to the user: GRANT ROLE <role> TO USER <user>",
         "003001" => {
             "grant the missing privilege to warehouse.role; `sluicebox setup --role ACCOUNTADMIN` runs the scripts with the grants"
@@ -269,5 +295,39 @@ pub(super) fn one_line(message: &str) -> String {
     match line.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_a_message_quotes_can_be_left_out() {
+        for (message, shown) in [
+            (
+                "Numeric value 'it's 12' is not recognized",
+                "Numeric value '...' is not recognized",
+            ),
+            (
+                "String 'long' is too long and would be truncated",
+                "String '...' is too long and would be truncated",
+            ),
+            (
+                "Date '1-2' is not recognized",
+                "Date '...' is not recognized",
+            ),
+            ("Division by zero", "Division by zero"),
+        ] {
+            let error = Error::Rejected {
+                code: "100038".to_owned(),
+                sql_state: None,
+                message: message.to_owned(),
+            };
+            assert_eq!(
+                error.without_values().to_string(),
+                format!("warehouse refused: {shown} (100038)")
+            );
+        }
     }
 }

@@ -62,9 +62,7 @@ impl Transport {
 
     /// A request for a path, which begins with `/`.
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.url))
-            .header(header::ACCEPT, "application/json")
+        self.http.request(method, format!("{}{path}", self.url))
     }
 
     /// One request of the SQL API and its reply; a reply that is no success is an error. The request is sent again only when its
@@ -78,6 +76,7 @@ impl Transport {
             .signed(|token| {
                 let request = request.try_clone().map(|request| {
                     request
+                        .header(header::ACCEPT, "application/json")
                         .header(TOKEN_TYPE, "KEYPAIR_JWT")
                         .bearer_auth(token.expose_secret())
                 });
@@ -97,6 +96,12 @@ impl Transport {
     ) -> Result<Success, Error> {
         let (status, headers, content) = Self::reply(call, request).await?;
         match status {
+            StatusCode::OK | StatusCode::ACCEPTED if !is_json(&content) => {
+                // A gateway's page: the service did not see the request, or its answer got lost.
+                Err(Error::Unreadable {
+                    reason: format!("{call} was answered with something that is no JSON"),
+                })
+            }
             StatusCode::OK | StatusCode::ACCEPTED => Ok(Success {
                 status,
                 content,
@@ -140,6 +145,7 @@ impl Transport {
         }
         // Gateways answer in HTML: then the status has to do.
         let failure: Failure = serde_json::from_slice(body).unwrap_or_default();
+        let is_gateways = failure.code.is_none();
         let code = failure
             .code
             .unwrap_or_else(|| format!("HTTP {}", status.as_u16()));
@@ -148,6 +154,12 @@ impl Transport {
             one_line,
         );
         match status {
+            StatusCode::REQUEST_TIMEOUT if is_gateways => Error::Unavailable {
+                call,
+                reason: format!("{message} ({code})"),
+                retry_after: retry_after(headers),
+                source: None,
+            },
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::INTERNAL_SERVER_ERROR
             | StatusCode::BAD_GATEWAY
@@ -242,6 +254,10 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
             error.column()
         ),
     })
+}
+
+fn is_json(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// `Retry-After` in seconds; a date is not worth a parser, the back-off takes over.

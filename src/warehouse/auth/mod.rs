@@ -31,6 +31,7 @@ pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub(super) struct Authenticator {
     clock: Clock,
     keys: Mutex<Keys>,
+    file: tokio::sync::Mutex<KeyFile>,
 }
 
 struct Keys {
@@ -38,7 +39,6 @@ struct Keys {
     current: Arc<Signer>,
     /// A key that the server has not taken yet.
     new: Option<New>,
-    file: KeyFile,
 }
 
 struct New {
@@ -65,8 +65,8 @@ impl Authenticator {
             keys: Mutex::new(Keys {
                 current: Arc::new(signer),
                 new: None,
-                file: KeyFile::new(config),
             }),
+            file: tokio::sync::Mutex::new(KeyFile::new(config)),
         }
     }
 
@@ -90,28 +90,29 @@ impl Authenticator {
     ) -> Result<T, Error> {
         self.look_at_file(false).await;
         let mut signer = self.first();
-        let mut renewed = false;
+        let mut refused: Vec<Arc<Signer>> = Vec::new();
         loop {
-            let result = call(signer.token(self.now())?).await;
-            let refusal = match result {
+            let refusal = match call(signer.token(self.now())?).await {
                 Err(error @ Error::Unauthorized { .. }) => error,
-                Err(error @ Error::Unavailable { .. }) => return Err(error),
-                known => {
+                Ok(value) => {
                     self.accepted(&signer);
-                    return known;
+                    return Ok(value);
                 }
+                // Not even a statement that is refused says that: it may be a gateway that speaks.
+                Err(error) => return Err(error),
             };
-            if self.postpone(&signer, &refusal) {
-                signer = Arc::clone(&self.keys().current);
-            } else if !renewed && signer.drop_old_token(self.now()) {
-                renewed = true;
-            } else {
-                // The old key may have been taken back in the same moment as the file was exchanged.
-                self.look_at_file(true).await;
-                match self.untried() {
-                    Some(new) => signer = new,
-                    None => return Err(refusal),
-                }
+            let is_new = self.postpone(&signer, &refusal);
+            let again = refused.iter().any(|other| other.is(&signer));
+            if !is_new && !again && signer.drop_old_token(self.now()) {
+                refused.push(Arc::clone(&signer));
+                continue;
+            }
+            refused.push(signer);
+            // The old key may have been taken back in the same moment as the file was exchanged.
+            self.look_at_file(true).await;
+            match self.other_than(&refused) {
+                Some(other) => signer = other,
+                None => return Err(self.of_the_newest(refusal)),
             }
         }
     }
@@ -127,33 +128,54 @@ impl Authenticator {
         Arc::clone(new.map_or(&keys.current, |new| &new.signer))
     }
 
-    /// A new key that no call has tried.
-    fn untried(&self) -> Option<Arc<Signer>> {
+    /// A key that is none of these.
+    fn other_than(&self, refused: &[Arc<Signer>]) -> Option<Arc<Signer>> {
         let keys = self.keys();
-        let new = keys.new.as_ref().filter(|new| new.refused.is_none())?;
-        Some(Arc::clone(&new.signer))
+        let new = keys.new.as_ref().map(|new| &new.signer);
+        new.into_iter()
+            .chain([&keys.current])
+            .find(|signer| !refused.iter().any(|other| other.is(signer)))
+            .map(Arc::clone)
     }
 
+    /// The refusal, as that of the key which is in the file now: that is the one to register.
+    fn of_the_newest(&self, mut refusal: Error) -> Error {
+        if let Error::Unauthorized { identity, .. } = &mut refusal
+            && let Some(new) = &self.keys().new
+        {
+            *identity = Arc::clone(new.signer.identity());
+        }
+        refusal
+    }
+
+    /// Looks whether the file has changed, and reads it if so; one caller at a time. `now`: also when it is not due, and after
+    /// whoever looks already.
     async fn look_at_file(&self, now: bool) {
-        let changed = {
-            let mut keys = self.keys();
-            if !now && !keys.file.is_due() {
-                return;
-            }
-            keys.file.changed()
+        let mut file = match (now, self.file.try_lock()) {
+            (_, Ok(file)) => file,
+            (true, Err(_)) => self.file.lock().await,
+            (false, Err(_)) => return,
         };
-        let Some(config) = changed else { return };
-        let Some(pair) = key_file::read(config).await else {
+        if !now && !file.is_due() {
+            return;
+        }
+        let Some(pair) = file.changed().await else {
             return;
         };
         let mut keys = self.keys();
         let Identity { account, user, .. } = &**keys.current.identity();
         let signer = Signer::new(account, user, &pair);
+        if keys.new.as_ref().is_some_and(|new| new.signer.is(&signer)) {
+            return;
+        }
         // Written again with the same key, or put back.
         keys.new = (!signer.is(&keys.current)).then(|| New {
             signer: Arc::new(signer),
             refused: None,
         });
+        if keys.new.is_some() {
+            info!(fingerprint = pair.fingerprint(), "the key file has changed");
+        }
     }
 
     /// The server has taken a token of this key.

@@ -92,8 +92,8 @@ impl Server {
 
 /// The look at the file, and the next try of the new key, are due.
 fn time_passes(authenticator: &Authenticator) {
+    authenticator.file.try_lock().unwrap().make_due();
     let mut keys = authenticator.keys();
-    keys.file.make_due();
     if let Some(new) = &mut keys.new
         && let Some(at) = &mut new.refused
     {
@@ -244,4 +244,85 @@ async fn a_new_key_that_is_put_back_is_forgotten() {
     server.requests();
     server.call(&authenticator).await.unwrap();
     assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_is_put_in_the_place_of_the_old_one_after_it_was_refused_is_taken_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rsa_key.p8");
+    exchange(&file, &PAIR);
+    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let server = Server::knowing(&[&PAIR]);
+    exchange(&file, &OTHER);
+    time_passes(&authenticator);
+    server.call(&authenticator).await.unwrap();
+    // ALTER USER ... SET RSA_PUBLIC_KEY: the one slot changes hands before the new key is due again.
+    server.register(&[&OTHER]);
+    let taken = server.call(&authenticator).await.unwrap();
+    assert_eq!(taken, OTHER.fingerprint());
+    server.register(&[]);
+    let Err(Error::Unauthorized { identity, .. }) = server.call(&authenticator).await else {
+        panic!("nobody is known")
+    };
+    assert_eq!(identity.fingerprint, OTHER.fingerprint());
+}
+
+#[tokio::test]
+async fn the_key_to_register_is_the_one_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rsa_key.p8");
+    exchange(&file, &OTHER);
+    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let server = Server::knowing(&[]);
+    let Err(Error::Unauthorized { identity, .. }) = server.call(&authenticator).await else {
+        panic!("nobody is known")
+    };
+    assert_eq!(identity.fingerprint, OTHER.fingerprint());
+    assert_eq!(server.requests(), 2, "each key once");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_warehouses_does_not_retire_the_old_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rsa_key.p8");
+    exchange(&file, &OTHER);
+    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    time_passes(&authenticator);
+    let gateway = authenticator
+        .signed(async |_| {
+            Err::<(), _>(Error::Rejected {
+                code: "HTTP 403".into(),
+                sql_state: None,
+                message: "Forbidden".into(),
+            })
+        })
+        .await;
+    gateway.unwrap_err();
+    let server = Server::knowing(&[&PAIR]);
+    assert_eq!(
+        server.call(&authenticator).await.unwrap(),
+        PAIR.fingerprint()
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_others_may_read_is_used_once_its_mode_is_right() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rsa_key.p8");
+    exchange(&file, &OTHER);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let server = Server::knowing(&[&PAIR, &OTHER]);
+    time_passes(&authenticator);
+    assert_eq!(
+        server.call(&authenticator).await.unwrap(),
+        PAIR.fingerprint()
+    );
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    time_passes(&authenticator);
+    assert_eq!(
+        server.call(&authenticator).await.unwrap(),
+        OTHER.fingerprint()
+    );
 }

@@ -38,7 +38,7 @@ pub struct Config {
     /// The passphrase itself; meant for the environment rather than for a file.
     #[serde(deserialize_with = "scalar_secret")]
     pub private_key_passphrase: SecretString,
-    /// Proxy for all requests to the warehouse and its stage, `http://host:port`. Empty: `HTTPS_PROXY` of the environment.
+    /// Proxy for all requests to the warehouse and its internal stage, `http://host:port`. Empty: `HTTPS_PROXY` of the environment.
     pub proxy: String,
     /// PEM file with certificates to trust besides the usual ones, as those of a proxy that looks into connections.
     pub ca_file: PathBuf,

@@ -60,7 +60,7 @@ pub(in crate::warehouse) struct StageInfo {
     #[serde(default)]
     pub(in crate::warehouse) presigned_url: Option<SecretString>,
     #[serde(default)]
-    is_client_side_encrypted: bool,
+    is_client_side_encrypted: Option<bool>,
     #[serde(default)]
     pub(in crate::warehouse) creds: Option<Credentials>,
 }
@@ -77,13 +77,14 @@ pub(in crate::warehouse) struct Credentials {
 }
 
 impl Upload {
-    /// Whether the warehouse could not read a file that is written as it is.
+    /// Whether the warehouse could not read a file that is written as it is: there is something to encrypt with, and it is not said
+    /// that it is for nothing, as drivers read it.
     pub(in crate::warehouse) fn wants_encrypted_files(&self) -> bool {
         let has_material = match &self.encryption_material {
             Value::Null => false,
             Value::Array(each) => each.iter().any(|material| !material.is_null()),
             _ => true,
         };
-        self.stage_info.is_client_side_encrypted || has_material
+        self.stage_info.is_client_side_encrypted.unwrap_or(true) && has_material
     }
 }

@@ -177,15 +177,21 @@ impl Driver {
             "CLIENT_ENVIRONMENT": {"APPLICATION": "sluicebox", "OS": std::env::consts::OS},
         });
         let (request, guid) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+        let query = [
+            ("requestId", &request),
+            ("request_guid", &guid),
+            ("databaseName", &session.database),
+            ("schemaName", &session.schema),
+            ("warehouse", &session.warehouse),
+            ("roleName", &session.role),
+        ];
+        let given: Vec<_> = query
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
         self.post("/session/v1/login-request")
-            .query(&[
-                ("requestId", request.as_str()),
-                ("request_guid", guid.as_str()),
-                ("databaseName", session.database.as_str()),
-                ("schemaName", session.schema.as_str()),
-                ("warehouse", session.warehouse.as_str()),
-                ("roleName", session.role.as_str()),
-            ])
+            .header(header::ACCEPT, "application/json")
+            .query(&given)
             .json(&json!({ "data": data }))
     }
 

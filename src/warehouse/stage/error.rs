@@ -1,6 +1,82 @@
 //! Why a stage cannot be used.
 
+use std::{error::Error as _, fmt, iter};
+
 use crate::warehouse::Error;
+
+/// What a storage said: its status, its code and its sentence. The rest of its answers may hold the token that it was asked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageError {
+    kind: StorageErrorKind,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StorageErrorKind {
+    NotAllowed,
+    Unknown,
+    Unsupported,
+    Missing,
+    Other,
+}
+
+impl From<object_store::Error> for StorageError {
+    fn from(error: object_store::Error) -> Self {
+        use object_store::Error as E;
+        let kind = match &error {
+            E::PermissionDenied { .. } => StorageErrorKind::NotAllowed,
+            E::Unauthenticated { .. } => StorageErrorKind::Unknown,
+            E::NotImplemented { .. } | E::NotSupported { .. } => StorageErrorKind::Unsupported,
+            E::NotFound { .. } => StorageErrorKind::Missing,
+            _ => StorageErrorKind::Other,
+        };
+        // The innermost cause says most.
+        let cause = iter::successors(error.source(), |&cause| cause.source()).last();
+        let said = cause.map_or_else(|| error.to_string(), ToString::to_string);
+        Self {
+            kind,
+            text: without_body(&said),
+        }
+    }
+}
+
+impl StorageError {
+    /// Whether the key is no longer any good, as far as the storage says so.
+    pub(super) fn is_about_the_key(&self) -> bool {
+        // S3 says 400 to a key that has expired: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+        matches!(
+            self.kind,
+            StorageErrorKind::NotAllowed | StorageErrorKind::Unknown
+        ) || ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"]
+            .iter()
+            .any(|code| self.text.contains(code))
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+/// What comes before an XML body, and the body's code and message.
+fn without_body(said: &str) -> String {
+    let (before, body) = said.find('<').map_or((said, ""), |at| said.split_at(at));
+    let element = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once('<')?.0.trim())
+    };
+    let before = before.trim().trim_end_matches(':');
+    let parts = [Some(before), element("Code"), element("Message")];
+    let parts: Vec<&str> = parts
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join(": ")
+}
 
 /// Why a stage cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +101,7 @@ pub enum StageError {
         /// The stage's URL, or its name.
         stage: String,
         /// What the storage's client says.
-        source: object_store::Error,
+        source: StorageError,
     },
     /// A file could not be written.
     #[error("{path} could not be written to the stage {stage}")]
@@ -35,7 +111,7 @@ pub enum StageError {
         /// The stage's URL, or its name.
         stage: String,
         /// What the storage says.
-        source: object_store::Error,
+        source: StorageError,
     },
     /// A file could not be sent to the address that was given for it.
     #[error("{path} could not be sent to the stage {stage}")]
@@ -83,8 +159,13 @@ impl StageError {
             Self::Property { .. } => {
                 "the names are those of the object_store crate, for example aws_region or aws_endpoint"
             }
-            Self::Open { .. } => "check warehouse.stage_url and warehouse.stage_properties",
-            Self::Write { source, .. } => write_hint(source),
+            Self::Open { stage, .. } if stage.contains("://") => {
+                "check warehouse.stage_url and warehouse.stage_properties"
+            }
+            Self::Open { .. } => {
+                "check warehouse.ca_file and warehouse.proxy; or use an external stage (warehouse.stage_url)"
+            }
+            Self::Write { source, stage, .. } => write_hint(source, stage.contains("://")),
             Self::Send { .. } => "the load is tried again",
             Self::Refused { source, .. } => return source.hint(),
             Self::ClientSideEncrypted { stage } => {
@@ -108,34 +189,52 @@ impl StageError {
             | Self::ClientSideEncrypted { .. }
             | Self::UnknownStorage { .. } => false,
             Self::Send { .. } => true,
-            Self::Refused { source, .. } => source.is_transient(),
-            Self::Write { source, .. } => {
-                use object_store::Error::{
-                    NotImplemented, NotSupported, PermissionDenied, Unauthenticated,
-                };
-                !matches!(
-                    source,
-                    NotSupported { .. }
-                        | NotImplemented { .. }
-                        | PermissionDenied { .. }
-                        | Unauthenticated { .. }
-                )
-            }
+            Self::Refused { source, .. } => source.is_transient() || source.was_interrupted(),
+            Self::Write { source, .. } => matches!(
+                source.kind,
+                StorageErrorKind::Missing | StorageErrorKind::Other
+            ),
         }
     }
 }
 
-fn write_hint(error: &object_store::Error) -> &'static str {
-    match error {
-        object_store::Error::PermissionDenied { .. } => {
-            "allow the service's credentials to write and delete there"
+fn write_hint(error: &StorageError, is_external: bool) -> &'static str {
+    match (error.kind, is_external) {
+        (StorageErrorKind::NotAllowed, true) => {
+            "allow the service's credentials to write and delete under warehouse.stage_url"
         }
-        object_store::Error::Unauthenticated { .. } => {
+        (StorageErrorKind::Unknown, true) => {
             "give valid credentials in warehouse.stage_properties or the environment"
         }
-        object_store::Error::NotFound { .. } => {
-            "create the bucket or container that the stage is on"
+        (StorageErrorKind::NotAllowed | StorageErrorKind::Unknown, false) => {
+            "the key that the warehouse lent is refused by its storage: look at this machine's clock, at the proxy, and at network policies that keep this machine from the storage"
+        }
+        (StorageErrorKind::Missing, true) => {
+            "create the bucket or container that warehouse.stage_url names"
         }
         _ => "check that the storage can be reached and may be written; the load is tried again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_storages_answer_the_code_and_the_sentence_are_shown_and_no_token() {
+        let body = "<?xml version=\"1.0\"?><Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message>\
+                    <Token-0>FwoGZXIvYXdzEXAMPLE</Token-0></Error>";
+        let said = format!("Server returned non-2xx status code: 400 Bad Request: {body}");
+        let error = StorageError::from(object_store::Error::Generic {
+            store: "S3",
+            source: said.into(),
+        });
+        assert_eq!(
+            error.to_string(),
+            "Server returned non-2xx status code: 400 Bad Request: ExpiredToken: The provided token has expired."
+        );
+        assert!(error.is_about_the_key());
+        assert!(!format!("{error:?}").contains("EXAMPLE"));
+        assert_eq!(without_body("connection refused"), "connection refused");
     }
 }

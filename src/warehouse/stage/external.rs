@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme};
 use reqwest::Url;
 
-use super::StageError;
+use super::{StageError, StorageError};
 
 /// The place behind an external stage.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl ExternalStage {
             object_store::parse_url_opts(&parsed, ambient.chain(given)).map_err(|source| {
                 StageError::Open {
                     stage: url.to_owned(),
-                    source,
+                    source: source.into(),
                 }
             })?;
         Ok(Self {
@@ -72,12 +72,12 @@ impl ExternalStage {
             .map_err(|source| StageError::Write {
                 path: path.to_owned(),
                 stage: self.url.clone(),
-                source,
+                source: source.into(),
             })
     }
 
     /// Removes files; the first reason why one stays.
-    pub(super) async fn remove_all(&self, paths: &[String]) -> Option<object_store::Error> {
+    pub(super) async fn remove_all(&self, paths: &[String]) -> Option<StorageError> {
         let locations: Vec<_> = paths.iter().map(|path| Ok(self.location(path))).collect();
         let mut removals = self.store.delete_stream(stream::iter(locations).boxed());
         let mut first = None;
@@ -86,7 +86,7 @@ impl ExternalStage {
             first = first
                 .or(failed.filter(|error| !matches!(error, object_store::Error::NotFound { .. })));
         }
-        first
+        first.map(StorageError::from)
     }
 
     fn location(&self, path: &str) -> Path {

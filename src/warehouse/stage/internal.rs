@@ -65,6 +65,10 @@ impl InternalStage {
         Ok(place)
     }
 
+    pub(super) async fn forget_place(&self) {
+        *self.place.lock().await = None;
+    }
+
     async fn ask(&self, path: &str) -> Result<Place, StageError> {
         let root = format!("@{}", self.name);
         let place = self.ask_for(&root, "file").await?;

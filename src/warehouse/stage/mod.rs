@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tracing::warn;
 
 use super::{Client, Config};
-pub use error::StageError;
+pub use error::{StageError, StorageError};
 use external::ExternalStage;
 use internal::InternalStage;
 
@@ -72,6 +72,14 @@ impl Stage {
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await
+    }
+
+    /// Forgets where an internal stage keeps its files, so that the warehouse is asked again: a stage that was made anew keeps
+    /// them elsewhere, and the old key may still be good.
+    pub async fn forget_place(&self) {
+        if let Kind::Internal(stage) = &self.0 {
+            stage.forget_place().await;
+        }
     }
 
     /// Removes files that are loaded, as far as that works soon: a file that stays does no harm.

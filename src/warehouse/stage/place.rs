@@ -1,7 +1,6 @@
 //! What the warehouse says of a stage's storage in, that storage opened out.
 
 use std::fs;
-use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,9 @@ use crate::warehouse::transport;
 /// A write is tried again in here for so long; then it is the caller's to decide.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 const MOST_RETRIES: usize = 4;
+
+/// Longest time that one file may take on its way.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(300);
 
 /// How the storage is reached.
 pub(super) struct Network {
@@ -72,7 +74,7 @@ impl Network {
     }
 
     fn options(&self) -> Result<ClientOptions, object_store::Error> {
-        let mut options = ClientOptions::new().with_timeout(self.timeout);
+        let mut options = ClientOptions::new().with_timeout(self.timeout.max(LONGEST_UPLOAD));
         if !self.proxy.is_empty() {
             options = options.with_proxy_url(&self.proxy);
         }
@@ -104,7 +106,7 @@ impl Place {
         let info = &upload.stage_info;
         let storage = storage(info, network).map_err(|source| StageError::Open {
             stage: stage.to_owned(),
-            source,
+            source: source.into(),
         })?;
         match storage {
             Some(storage) => Ok(Self {
@@ -131,7 +133,7 @@ impl Place {
                 put.map(drop).map_err(|source| StageError::Write {
                     path: path.to_owned(),
                     stage: self.stage.clone(),
-                    source,
+                    source: source.into(),
                 })
             }
             Storage::Address { http, url } => {
@@ -151,14 +153,7 @@ impl Place {
     pub(super) fn is_used_up_by(&self, error: &StageError) -> bool {
         match error {
             StageError::Send { source, .. } => source.status().is_some(),
-            StageError::Write { source, .. } => match source {
-                object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. } => true,
-                // S3 says 400 to a key that has expired: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-                other => ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"]
-                    .iter()
-                    .any(|code| all_causes(other).contains(code)),
-            },
+            StageError::Write { source, .. } => source.is_about_the_key(),
             _ => false,
         }
     }
@@ -297,12 +292,6 @@ fn given(field: Option<&str>) -> Option<&str> {
 
 fn shown(secret: Option<&SecretString>) -> &str {
     secret.map_or("", |secret| secret.expose_secret())
-}
-
-fn all_causes(error: &dyn std::error::Error) -> String {
-    iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::warehouse::tests::script::{Asked, Reply, Script};
 
 /// Puts one file where `stage_info` says, and tells what the storage was asked.
 async fn put(stage_info: impl Fn(&str) -> Value) -> (Result<(), StageError>, Vec<Asked>) {
-    let script = Script::start(|_| Reply::Text(201, "")).await;
+    let script = Script::start(|_| Reply::Headed(201, "etag", "\"1\"")).await;
     let upload = json!({"stageInfo": stage_info(&script.config().url), "encryptionMaterial": null});
     let upload: Upload = serde_json::from_value(upload).unwrap();
     let network = Network::new(&Config::default());
@@ -25,8 +25,7 @@ async fn s3_is_written_with_the_key_and_its_token() {
         })
     })
     .await;
-    // A reply to a PUT without an ETag is none of S3's; that it came is what counts here.
-    drop(done);
+    done.unwrap();
     assert_eq!(asked[0].path, "/bucket/stages/1/events/0/a%20b.parquet");
     assert_eq!(asked[0].header("x-amz-security-token"), "lent");
     let signed = asked[0].header("authorization");
@@ -45,7 +44,7 @@ async fn azure_is_written_with_the_shared_signature() {
         })
     })
     .await;
-    drop(done);
+    done.unwrap();
     assert_eq!(asked[0].path, "/container/prefix/events/0/a%20b.parquet");
     assert_eq!(asked[0].query["sig"], "a+b=");
     assert_eq!(asked[0].query["sp"], "racwl");
@@ -61,7 +60,7 @@ async fn google_is_written_with_the_token() {
         })
     })
     .await;
-    drop(done);
+    done.unwrap();
     let path = asked[0].path.replace("%2F", "/").replace("%2E", ".");
     assert_eq!(path, "/bucket/prefix/events/0/a%20b.parquet");
     assert_eq!(asked[0].header("authorization"), "Bearer lent");
@@ -118,7 +117,7 @@ fn a_stage_that_takes_encrypted_files_and_storage_of_another_kind_are_refused_wi
     flagged["isClientSideEncrypted"] = true.into();
     let material = json!({"queryStageMasterKey": "k==", "queryId": "q", "smkId": 1});
     for upload in [
-        json!({"stageInfo": flagged, "encryptionMaterial": null}),
+        json!({"stageInfo": flagged, "encryptionMaterial": material}),
         json!({"stageInfo": s3, "encryptionMaterial": material}),
         json!({"stageInfo": s3, "encryptionMaterial": [material]}),
     ] {
@@ -136,7 +135,17 @@ fn a_stage_that_takes_encrypted_files_and_storage_of_another_kind_are_refused_wi
     let upload: Upload = serde_json::from_value(elsewhere).unwrap();
     let error = Place::open("DB.S.ST", &upload, &network).err().unwrap();
     assert!(error.to_string().contains("LOCAL_FS"), "{error}");
-    let list = json!({"stageInfo": s3, "encryptionMaterial": [null]});
-    let upload: Upload = serde_json::from_value(list).unwrap();
-    assert!(Place::open("DB.S.ST", &upload, &network).is_ok());
+    let mut plain = s3.clone();
+    plain["isClientSideEncrypted"] = false.into();
+    let mut unsaid = s3.clone();
+    unsaid["isClientSideEncrypted"] = Value::Null;
+    for upload in [
+        json!({"stageInfo": s3, "encryptionMaterial": [null]}),
+        json!({"stageInfo": flagged, "encryptionMaterial": null}),
+        json!({"stageInfo": plain, "encryptionMaterial": material}),
+        json!({"stageInfo": unsaid, "encryptionMaterial": null}),
+    ] {
+        let upload: Upload = serde_json::from_value(upload).unwrap();
+        assert!(Place::open("DB.S.ST", &upload, &network).is_ok());
+    }
 }

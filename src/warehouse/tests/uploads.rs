@@ -140,7 +140,7 @@ async fn one_session_and_one_key_serve_many_files() {
 
 #[tokio::test]
 async fn a_key_that_expires_in_the_middle_of_an_upload_is_exchanged_once() {
-    let expired = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
+    let expired = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message><Token-0>key-1</Token-0></Error>";
     for (status, body) in [
         (400, expired),
         (403, "<Error><Code>AccessDenied</Code></Error>"),

@@ -265,6 +265,23 @@ async fn upserts_deletes_and_appends_arrive_in_one_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flush_with_nothing_new_sends_nothing() {
+    let scene = Scene::of_a_loader().await;
+    let (mut sink, _) = scene.sink().await;
+    total(&mut sink, 0, 0, "a", Some("1.50"));
+    sink.flush().await.unwrap().unwrap();
+    let before = scene.faults.counters();
+    assert!(
+        before.statements > 0 && before.bytes_staged > 0,
+        "{before:?}"
+    );
+    for _ in 0..3 {
+        assert!(sink.flush().await.unwrap().is_none());
+    }
+    assert_eq!(scene.faults.counters(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_was_overtaken_changes_nothing() {
     let scene = Scene::new().await;
     let (mut old, _) = scene.sink().await;

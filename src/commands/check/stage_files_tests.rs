@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::http::{Method, StatusCode};
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -128,8 +129,11 @@ enum Write {
     NotAnswered,
 }
 
-/// A bucket that nothing can be removed from, and the methods of the requests to it.
-async fn bucket(write: Write) -> (Stage, Arc<Mutex<Vec<Method>>>) {
+/// A bucket that nothing can be removed from, and the methods of the requests to it; it answers as long as `server` is there.
+async fn bucket(
+    write: Write,
+    server: &mut JoinSet<std::io::Result<()>>,
+) -> (Stage, Arc<Mutex<Vec<Method>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&asked);
     let answer = move |method: Method| {
@@ -147,7 +151,7 @@ async fn bucket(write: Write) -> (Stage, Arc<Mutex<Vec<Method>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    server.spawn(async move { axum::serve(listener, router).await });
     let properties = [
         ("aws_endpoint", url.as_str()),
         ("aws_allow_http", "true"),
@@ -166,7 +170,8 @@ async fn bucket(write: Write) -> (Stage, Arc<Mutex<Vec<Method>>>) {
 
 #[tokio::test]
 async fn a_file_that_stays_is_a_warning_that_names_it() {
-    let (stage, _) = bucket(Write::Taken).await;
+    let mut server = JoinSet::new();
+    let (stage, _) = bucket(Write::Taken, &mut server).await;
     let files = external("s3://bucket/");
     let limit = Duration::from_secs(10);
     let stays = files.write_and_remove(&stage, limit).await.unwrap();
@@ -190,7 +195,8 @@ async fn a_file_that_stays_is_a_warning_that_names_it() {
 
 #[tokio::test]
 async fn after_a_write_that_takes_too_long_the_file_is_removed_too() {
-    let (stage, asked) = bucket(Write::NotAnswered).await;
+    let mut server = JoinSet::new();
+    let (stage, asked) = bucket(Write::NotAnswered, &mut server).await;
     let files = external("s3://bucket/");
     let limit = Duration::from_millis(300);
     let trouble = files.write_and_remove(&stage, limit).await.unwrap_err();

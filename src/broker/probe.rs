@@ -55,6 +55,8 @@ pub(crate) enum Obstacle {
     SpeaksPlain,
     /// The broker's certificate is not that of an authority we know, or names another host.
     Untrusted(String),
+    /// The broker wants a certificate of the client, and gets none or one that it does not take.
+    ClientCertificate(String),
     /// User and password are refused.
     Credentials,
     /// The broker does not know the SASL mechanism, but those.
@@ -185,6 +187,12 @@ fn obstacle(told: &[Told]) -> Option<Obstacle> {
             let known = known.split(" (after").next().unwrap_or(known);
             return Some(Obstacle::Mechanism(known.to_owned()));
         }
+        // An alert comes from the other side: it is about our certificate. The names are OpenSSL's, e.g. `tlsv13 alert certificate
+        // required`, `sslv3 alert bad certificate` (3.0) or `ssl/tls alert bad certificate` (3.2).
+        if line.contains(" alert ") && (line.contains("certificate") || line.contains("unknown ca"))
+        {
+            return Some(Obstacle::ClientCertificate(line));
+        }
         if line.contains("certificate") {
             return Some(Obstacle::Untrusted(line));
         }
@@ -252,6 +260,26 @@ mod tests {
                 Some(RDKafkaErrorCode::SSL),
                 "ssl://h:1/bootstrap: SSL handshake failed: error:0A00010B:SSL routines::wrong version number: possibly incorrect security.protocol",
                 Obstacle::SpeaksPlain,
+            ),
+            (
+                Some(RDKafkaErrorCode::SSL),
+                "ssl://h:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified",
+                Obstacle::Untrusted("ssl://h:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified".to_owned()),
+            ),
+            (
+                Some(RDKafkaErrorCode::SSL),
+                "ssl://h:1/bootstrap: SSL handshake failed: error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert number 42",
+                Obstacle::ClientCertificate("ssl://h:1/bootstrap: SSL handshake failed: error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert number 42".to_owned()),
+            ),
+            (
+                none,
+                "ssl://h:1/bootstrap: Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate required: SSL alert number 116",
+                Obstacle::ClientCertificate("ssl://h:1/bootstrap: Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate required: SSL alert number 116".to_owned()),
+            ),
+            (
+                Some(RDKafkaErrorCode::SSL),
+                "ssl://h:1/bootstrap: SSL handshake failed: error:0A000418:SSL routines::tlsv1 alert unknown ca: SSL alert number 48",
+                Obstacle::ClientCertificate("ssl://h:1/bootstrap: SSL handshake failed: error:0A000418:SSL routines::tlsv1 alert unknown ca: SSL alert number 48".to_owned()),
             ),
             (
                 Some(RDKafkaErrorCode::Authentication),

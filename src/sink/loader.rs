@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::SinkError;
 use super::control::{Bound, BoundError, ControlRow};
@@ -243,7 +243,9 @@ impl Loader {
             .filter(|((_, outcome), _)| *outcome != Outcome::Fenced)
             .map(|(_, (path, _))| path.clone())
             .collect();
-        self.stage.remove_all(&done).await;
+        if let Some(reason) = self.stage.remove_all(&done).await {
+            warn!(files = done.len(), reason, "loaded files stay on the stage");
+        }
         Ok(Loaded { outcomes, took })
     }
 

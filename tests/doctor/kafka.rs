@@ -16,6 +16,7 @@ const AUTHORITY: &str = "kafka.properties.ssl.ca.location";
 fn ways_there(guarded: &Guarded) -> Vec<Case> {
     let (plain, tls) = (guarded.kafka.bootstrap(), guarded.tls.as_str());
     let authority = guarded.authority.to_str().unwrap();
+    let certificate = [0, 1].map(|at| guarded.certificate[at].to_str().unwrap());
     let (host, port) = plain.split_once(':').unwrap();
     vec![
         Case::new("no broker", environment(&[(TO, "127.0.0.1:1")])).then(
@@ -55,6 +56,16 @@ fn ways_there(guarded: &Guarded) -> Vec<Case> {
             "is not trusted",
             "[kafka.properties] \"ssl.ca.location\"",
             &[authority],
+        ),
+        Case::new(
+            "no certificate of the client",
+            environment(&[(TO, &guarded.mutual), (PROTOCOL, "SSL")]),
+        )
+        .then(
+            "kafka security",
+            "wants a certificate of this client",
+            "[kafka.properties] \"ssl.certificate.location\"",
+            &certificate,
         ),
         Case::new(
             "a setting that there is not",

@@ -53,7 +53,10 @@ impl Mock {
         });
         // Reads on, so that the program never writes into a pipe that nobody holds.
         lines
-            .take_while(|line| line.as_ref().is_ok_and(|line| !line.starts_with('#')))
+            .take_while(|line| {
+                line.as_ref()
+                    .is_ok_and(|line| !line.starts_with("# aws_secret_access_key"))
+            })
             .for_each(drop);
         Self {
             child,

@@ -17,6 +17,9 @@ const RETRY_FOR: Duration = Duration::from_secs(5);
 /// The code of a token that is refused, for whichever reason.
 const REFUSED_TOKEN: &str = "390144";
 
+/// What a server says that is in trouble or asked too often: it passes, and no setting is wrong.
+const PASSING: [u16; 5] = [429, 500, 502, 503, 504];
+
 /// The lines that come before the objects.
 const BEFORE: [&str; 6] = [
     "warehouse settings",
@@ -65,7 +68,7 @@ pub(super) async fn connected(
     };
     let greeting = client.greet().await;
     let now = SystemTime::now();
-    let (reached, greeting) = reached(&warehouse, greeting);
+    let (reached, greeting) = reached(&warehouse, greeting, program);
     if !report.add("account", reached) {
         skip_after(report, "account");
         return None;
@@ -134,11 +137,9 @@ fn key(warehouse: &warehouse::Config, program: &str) -> Result<(Client, String),
     Ok((client, found))
 }
 
-fn reached(
-    warehouse: &warehouse::Config,
-    greeting: Result<Greeting, Error>,
-) -> (Result<String, Trouble>, Option<Greeting>) {
-    let setting = match warehouse.url.is_empty() {
+/// The setting that the address follows from.
+fn address(warehouse: &warehouse::Config) -> String {
+    match warehouse.url.is_empty() {
         true => format!(
             "[warehouse] account = \"<account identifier>\"  # now {}",
             warehouse.account
@@ -147,8 +148,28 @@ fn reached(
             "[warehouse] url = \"<https://...>\"  # now {}",
             warehouse.url
         ),
-    };
+    }
+}
+
+fn reached(
+    warehouse: &warehouse::Config,
+    greeting: Result<Greeting, Error>,
+    program: &str,
+) -> (Result<String, Trouble>, Option<Greeting>) {
+    let setting = address(warehouse);
     match greeting {
+        Ok(greeting) if PASSING.contains(&greeting.status) => {
+            let found = format!(
+                "{} is in trouble or asked too often at the moment: HTTP {}",
+                warehouse.account, greeting.status
+            );
+            let trouble = Trouble::new(
+                found,
+                format!("try again in a minute: {program} check warehouse"),
+            )
+            .or("if it goes on: https://status.snowflake.com, and the proxy on the way");
+            (Err(trouble), None)
+        }
         Ok(greeting) if greeting.code.is_some() => {
             let found = format!("the SQL API of {} answers", warehouse.account);
             (Ok(found), Some(greeting))
@@ -254,13 +275,27 @@ fn signed_in(
             )))
         }
         Some(error) if error.is_transient() => Err(Trouble::of(error)),
-        Some(error @ Error::Rejected { .. })
-            if matches!(error.code(), Some("HTTP 403" | "HTTP 404")) =>
-        {
-            Err(Trouble::of(error))
+        None => Ok(format!("the token of {} is accepted", warehouse.user)),
+        Some(Error::Rejected { code, .. }) if is_of_snowflake(&code) => {
+            Ok(format!("the token of {} is accepted", warehouse.user))
         }
-        _ => Ok(format!("the token of {} is accepted", warehouse.user)),
+        // A proxy, a page to sign in at, a web server: nobody has looked at the token.
+        Some(error @ (Error::Rejected { .. } | Error::Unreadable { .. })) => {
+            let Trouble { found, .. } = Trouble::of(error);
+            let found = format!("no SQL API of Snowflake answers so: {found}");
+            let proxy =
+                "[warehouse] proxy = \"<http://host:port>\"  # or HTTPS_PROXY of the environment";
+            Err(Trouble::new(found, address(warehouse)).or(proxy).or(
+                "the account's network policy: SHOW PARAMETERS LIKE 'NETWORK_POLICY' IN ACCOUNT",
+            ))
+        }
+        Some(error) => Err(Trouble::of(error)),
     }
+}
+
+/// Snowflake's codes have six digits.
+fn is_of_snowflake(code: &str) -> bool {
+    code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn role(refused: Option<Error>, warehouse: &warehouse::Config) -> Result<String, Trouble> {

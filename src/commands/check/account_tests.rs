@@ -100,6 +100,61 @@ fn a_refusal_of_what_was_asked_is_no_refusal_of_the_token() {
         message: "no".into(),
     };
     let warehouse = warehouse::Config::default();
+    assert!(signed_in(None, None, &warehouse).is_ok());
     assert!(signed_in(Some(rejected("003001")), None, &warehouse).is_ok());
-    assert!(signed_in(Some(rejected("HTTP 404")), None, &warehouse).is_err());
+    for status in [302, 403, 404, 407] {
+        let error = rejected(&format!("HTTP {status}"));
+        assert!(
+            signed_in(Some(error), None, &warehouse).is_err(),
+            "{status}"
+        );
+    }
+    let page = Error::Unreadable {
+        reason: "it is a page".into(),
+    };
+    let trouble = signed_in(Some(page), None, &warehouse).unwrap_err();
+    assert!(
+        trouble.found.starts_with("no SQL API of Snowflake answers"),
+        "{trouble:?}"
+    );
+    assert!(
+        trouble.fixes.iter().any(|fix| fix.contains("proxy")),
+        "{trouble:?}"
+    );
+}
+
+#[test]
+fn a_server_in_trouble_is_asked_again_and_no_setting_is_blamed() {
+    let warehouse = warehouse::Config {
+        account: "MYORG-ACCOUNT".into(),
+        ..warehouse::Config::default()
+    };
+    let greeted = |status, code: Option<&str>| {
+        let greeting = Greeting {
+            status,
+            code: code.map(Into::into),
+            now: None,
+        };
+        reached(&warehouse, Ok(greeting), "sluicebox").0
+    };
+    for status in [429, 500, 502, 503, 504] {
+        for code in [None, Some("390189")] {
+            let trouble = greeted(status, code).unwrap_err();
+            assert!(
+                trouble.found.ends_with(&format!("HTTP {status}")),
+                "{trouble:?}"
+            );
+            assert_eq!(
+                trouble.fixes[0],
+                "try again in a minute: sluicebox check warehouse"
+            );
+            assert!(
+                !trouble.fixes.concat().contains("[warehouse]"),
+                "{trouble:?}"
+            );
+        }
+    }
+    assert!(greeted(401, Some("390103")).is_ok());
+    let stranger = greeted(302, None).unwrap_err();
+    assert!(stranger.fixes[0].starts_with("[warehouse] account"));
 }

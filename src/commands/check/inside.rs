@@ -1,21 +1,15 @@
 //! What is in the account: the objects with their privileges, and the files of the stage.
 
-use std::time::Duration;
-
 use super::account::connected;
 use super::grants::Grants;
 use super::objects::{Need, Place, judge, line, needs};
 use super::report::{Report, Trouble};
-use super::virtual_warehouse;
+use super::{stage_files, virtual_warehouse};
 use crate::commands::tables;
 use crate::config::Config;
 use crate::sql::Pipeline;
 use crate::warehouse::setup::{TableContract, Variables, load, misfits};
-use crate::warehouse::stage::{Stage, StageError};
 use crate::warehouse::{self, Client, Error};
-
-/// Longest wait for the stage's storage; its own client would try again for minutes.
-const STORAGE_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) async fn check(
     report: &mut Report,
@@ -38,7 +32,7 @@ pub(super) async fn check(
             }
         }
     }
-    stage_files(report, config, client.as_ref().filter(|_| may_write)).await;
+    stage_files::check(report, config, client.as_ref().filter(|_| may_write)).await;
 }
 
 /// The objects in the order of dependence; those in a database that is not there are not looked for. Whether the stage is good.
@@ -119,66 +113,4 @@ async fn columns(
     };
     report.add(name, found);
     Ok(())
-}
-
-/// Whether files can be written where the stage keeps them. An internal one takes a client whose role may.
-async fn stage_files(report: &mut Report, config: &Config, client: Option<&Client>) {
-    let name = "stage files";
-    let warehouse = warehouse::Config::from(&config.warehouse);
-    let place = Place::new(config).full(&warehouse.stage);
-    let (opened, place) = match (warehouse.stage_url.as_str(), client) {
-        ("", None) => return report.skip(name, format!("needs stage {place}")),
-        ("", Some(client)) => (Stage::open(&client.without_retries(), &warehouse), place),
-        (url, _) => (Stage::external(&warehouse), url.to_owned()),
-    };
-    let stage = match opened {
-        Ok(stage) => stage,
-        Err(error) => {
-            report.add(name, Err(stage_trouble(error, &place, &warehouse.role)));
-            return;
-        }
-    };
-    let path = format!("sluicebox-check/{}.txt", uuid::Uuid::new_v4());
-    let text = bytes::Bytes::from_static(b"written and removed by `sluicebox check`\n");
-    let writing = tokio::time::timeout(STORAGE_LIMIT, stage.put(&path, text)).await;
-    let found = match writing {
-        Ok(Ok(())) => {
-            stage.remove_all(&[path]).await;
-            Ok(format!("{place} can be written to"))
-        }
-        Ok(Err(error)) => Err(stage_trouble(error, &place, &warehouse.role)),
-        Err(_) => Err(Trouble::new(
-            format!(
-                "{place} does not answer within {} s",
-                STORAGE_LIMIT.as_secs()
-            ),
-            "check warehouse.stage_url, warehouse.stage_properties, warehouse.proxy and the network",
-        )),
-    };
-    report.add(name, found);
-}
-
-fn stage_trouble(error: StageError, place: &str, role: &str) -> Trouble {
-    let hint = error.hint().unwrap_or_default();
-    let is_write = matches!(error, StageError::Write { .. });
-    let Trouble { found, .. } = Trouble::of(error);
-    if is_write && place.starts_with("s3://") {
-        return Trouble::new(
-            found,
-            "export SLUICEBOX_WAREHOUSE__STAGE_PROPERTIES__AWS_ACCESS_KEY_ID='<key>' \
-             SLUICEBOX_WAREHOUSE__STAGE_PROPERTIES__AWS_SECRET_ACCESS_KEY='<secret>'",
-        )
-        .or(format!(
-            "{hint}: s3:PutObject and s3:DeleteObject on {place}*"
-        ));
-    }
-    // A stage says nowhere but in the answer to an upload how its files are encrypted.
-    if found.contains("encrypt") {
-        let again = format!(
-            "USE ROLE ACCOUNTADMIN; CREATE OR REPLACE STAGE {place} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE'); \
-             GRANT READ, WRITE ON STAGE {place} TO ROLE {role};"
-        );
-        return Trouble::new(found, again);
-    }
-    Trouble::new(found, hint)
 }

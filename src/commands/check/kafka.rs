@@ -57,6 +57,7 @@ pub(super) fn check(
     let topics = Topics {
         admin,
         servers,
+        principal: principal(properties),
         secured: protocol(properties) != "PLAINTEXT",
         config,
         program,
@@ -114,6 +115,16 @@ fn protocol(properties: &Properties) -> String {
 
 fn user(properties: &Properties) -> &str {
     properties.get("sasl.username").unwrap_or("<user>")
+}
+
+/// What a broker's ACLs call the client.
+fn principal(properties: &Properties) -> String {
+    let protocol = protocol(properties);
+    match protocol.as_str() {
+        "SSL" => "User:<subject of the client's certificate>".to_owned(),
+        signed if signed.starts_with("SASL") => format!("User:{}", user(properties)),
+        _ => "User:ANONYMOUS".to_owned(),
+    }
 }
 
 fn mechanism(properties: &Properties) -> &str {
@@ -175,6 +186,13 @@ fn security_trouble(obstacle: &Obstacle, servers: &str, properties: &Properties)
             ),
         )
         .or("connect by a name that stands in the broker's certificate"),
+        Obstacle::ClientCertificate(message) => Trouble::new(
+            format!("the broker at {servers} wants a certificate of this client: {message}"),
+            format!(
+                "{PROPERTIES} \"ssl.certificate.location\" = \"<file with a certificate that the broker's authority signed>\", \
+                 \"ssl.key.location\" = \"<file with its key>\""
+            ),
+        ),
         Obstacle::Mechanism(known) => Trouble::new(
             format!(
                 "the broker at {servers} does not know the mechanism {}, but {known}",
@@ -230,6 +248,8 @@ fn credentials_trouble(servers: &str, properties: &Properties) -> Trouble {
 struct Topics<'a> {
     admin: Admin,
     servers: String,
+    /// Who the broker takes the service for.
+    principal: String,
     secured: bool,
     config: &'a Config,
     program: &'a str,
@@ -248,7 +268,10 @@ impl Topics<'_> {
             Ok(Some(partitions)) => partitions,
             Ok(None) => {
                 let fix = format!("{} setup kafka", self.program);
-                report.add(name, Err(Trouble::new("it does not exist", fix)));
+                // A broker answers alike for a topic that is not there and for one that a client may not see.
+                let trouble = Trouble::new("it does not exist", fix)
+                    .or(self.permission("Describe", &topic.name));
+                report.add(name, Err(trouble));
                 return;
             }
             Err(error) => {
@@ -260,12 +283,7 @@ impl Topics<'_> {
             Ok(settings) => settings,
             Err(error) => {
                 let unseen = Trouble::of(error);
-                let principal = user(&self.config.kafka.properties);
-                let fix = format!(
-                    "kafka-acls.sh --bootstrap-server {} --command-config admin.properties --add --allow-principal \
-                     User:{principal} --operation DescribeConfigs --topic {}",
-                    self.servers, topic.name
-                );
+                let fix = self.permission("DescribeConfigs", &topic.name);
                 let found = format!("its settings cannot be seen: {}", unseen.found);
                 return report.warn(name, Trouble::new(found, fix));
             }
@@ -283,6 +301,21 @@ impl Topics<'_> {
                 report.add(name, Ok(format!("{partitions} partitions")));
             }
         }
+    }
+
+    /// The command that lets the service do something with a topic, where there are ACLs.
+    fn permission(&self, operation: &str, topic: &str) -> String {
+        let Self {
+            servers, principal, ..
+        } = self;
+        let as_administrator = match self.secured {
+            true => " --command-config admin.properties",
+            false => "",
+        };
+        format!(
+            "kafka-acls.sh --bootstrap-server {servers}{as_administrator} --add --allow-principal '{principal}' \
+             --operation {operation} --topic {topic}"
+        )
     }
 
     fn trouble(&self, topic: &TopicSpec, misfits: &[Misfit]) -> Trouble {

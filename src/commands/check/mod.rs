@@ -9,6 +9,7 @@ mod inside;
 mod kafka;
 mod objects;
 mod report;
+mod stage_files;
 mod topics;
 mod virtual_warehouse;
 
@@ -27,8 +28,8 @@ One line for each thing, in the order of dependence: ok, wrong, warning, or skip
 line is followed by `fix:`, the SQL script, command or line of the configuration that repairs it, and by `or:` where there
 may be another cause.
 
-Nothing is changed, and no virtual warehouse is woken: SHOW and DESCRIBE run without one. To see whether the stage can be
-written to, one small file is written there and removed.
+No virtual warehouse is woken: SHOW and DESCRIBE run without one. Nothing is changed but this: to see whether the stage can
+be written to, one small file is written there and removed; where it cannot be removed, a warning names it.
 
 With --json, stdout is one document:
   {\"ok\": bool, \"checks\": [{\"name\": text, \"status\": \"ok\"|\"warning\"|\"wrong\"|\"skipped\", \"found\": text,

@@ -45,8 +45,12 @@ fn judge(answer: &Answer, name: &str) -> Option<Verdict> {
             script("AUTO_RESUME = TRUE"),
         )));
     }
-    if text("auto_suspend").is_some_and(|value| value == "0" || value.eq_ignore_ascii_case("null"))
-    {
+    // Never is 0 or NULL; a server that has no such column says nothing.
+    // https://docs.snowflake.com/en/sql-reference/sql/create-warehouse
+    let never_suspends = answer.text(row, "auto_suspend").is_ok_and(|value| {
+        value.is_none_or(|value| value == "0" || value.eq_ignore_ascii_case("null"))
+    });
+    if never_suspends {
         return Some(Verdict::Costly(Trouble::new(
             "it never suspends by itself, and is billed all day",
             script("AUTO_SUSPEND = 60"),
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
     use crate::warehouse::{ColumnKind, ColumnMeta};
 
-    fn shown(columns: &[(&str, &str)]) -> Answer {
+    fn shown(columns: &[(&str, Option<&str>)]) -> Answer {
         Answer {
             columns: columns
                 .iter()
@@ -82,7 +86,7 @@ mod tests {
             rows: vec![
                 columns
                     .iter()
-                    .map(|(_, value)| Some((*value).to_owned()))
+                    .map(|(_, value)| value.map(str::to_owned))
                     .collect(),
             ],
             handle: String::new(),
@@ -92,13 +96,13 @@ mod tests {
     #[test]
     fn a_warehouse_that_stops_loads_is_wrong_and_one_that_costs_is_a_warning() {
         let good = [
-            ("name", "W_1"),
-            ("state", "SUSPENDED"),
-            ("size", "X-Small"),
-            ("auto_suspend", "60"),
-            ("auto_resume", "true"),
+            ("name", Some("W_1")),
+            ("state", Some("SUSPENDED")),
+            ("size", Some("X-Small")),
+            ("auto_suspend", Some("60")),
+            ("auto_resume", Some("true")),
         ];
-        let with = |column: &str, value: &'static str| {
+        let with = |column: &str, value: Option<&'static str>| {
             let mut columns = good;
             for known in &mut columns {
                 if known.0 == column {
@@ -108,22 +112,35 @@ mod tests {
             judge(&shown(&columns), "W_1")
         };
         assert_eq!(
-            with("state", "SUSPENDED"),
+            with("state", Some("SUSPENDED")),
             Some(Verdict::Good(
                 "state SUSPENDED, size X-Small; it was not woken".into()
             ))
         );
-        let Some(Verdict::Wrong(trouble)) = with("auto_resume", "false") else {
+        let Some(Verdict::Wrong(trouble)) = with("auto_resume", Some("false")) else {
             panic!("it resumes")
         };
         assert_eq!(
             trouble.fixes,
             ["USE ROLE ACCOUNTADMIN; ALTER WAREHOUSE W_1 SET AUTO_RESUME = TRUE;"]
         );
+        for never in [Some("0"), Some("null"), None] {
+            let Some(Verdict::Costly(trouble)) = with("auto_suspend", never) else {
+                panic!("{never:?}: it suspends")
+            };
+            assert_eq!(
+                trouble.fixes,
+                ["USE ROLE ACCOUNTADMIN; ALTER WAREHOUSE W_1 SET AUTO_SUSPEND = 60;"]
+            );
+        }
+        let without: Vec<_> = good
+            .into_iter()
+            .filter(|(name, _)| *name != "auto_suspend")
+            .collect();
         assert!(matches!(
-            with("auto_suspend", "0"),
-            Some(Verdict::Costly(_))
+            judge(&shown(&without), "W_1"),
+            Some(Verdict::Good(_))
         ));
-        assert_eq!(with("name", "WX1"), None);
+        assert_eq!(with("name", Some("WX1")), None);
     }
 }

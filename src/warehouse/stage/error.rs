@@ -42,7 +42,7 @@ impl From<object_store::Error> for StorageError {
 
 impl StorageError {
     /// Whether the key is no longer any good, as far as the storage says so.
-    pub(super) fn is_about_the_key(&self) -> bool {
+    pub(crate) fn is_about_the_key(&self) -> bool {
         // S3 says 400 to a key that has expired: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
         matches!(
             self.kind,

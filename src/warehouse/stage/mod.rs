@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use tracing::warn;
 
 use super::{Client, Config};
 pub use error::{StageError, StorageError};
@@ -82,10 +81,10 @@ impl Stage {
         }
     }
 
-    /// Removes files that are loaded, as far as that works soon: a file that stays does no harm.
-    pub async fn remove_all(&self, paths: &[String]) {
+    /// Removes files, as far as that works soon: a file that stays does no harm. Why files stay, or may.
+    pub async fn remove_all(&self, paths: &[String]) -> Option<String> {
         if paths.is_empty() {
-            return;
+            return None;
         }
         let cleaning = async {
             match &self.0 {
@@ -97,15 +96,7 @@ impl Stage {
                 }
             }
         };
-        match tokio::time::timeout(MOST_CLEANING, cleaning).await {
-            Ok(None) => {}
-            Ok(Some(error)) => {
-                warn!(files = paths.len(), error, "loaded files stay on the stage");
-            }
-            Err(_) => warn!(
-                files = paths.len(),
-                "loaded files may stay on the stage: removing them takes too long"
-            ),
-        }
+        let cleaned = tokio::time::timeout(MOST_CLEANING, cleaning).await;
+        cleaned.unwrap_or_else(|_| Some("removing them takes too long".to_owned()))
     }
 }

@@ -315,8 +315,9 @@ async fn a_passing_failure_of_each_step_is_tried_again() {
 async fn loaded_files_are_removed_by_their_full_names() {
     let script = Script::start(|_| super::script::status("removed")).await;
     let stage = stage(&script);
-    stage.remove_all(&["t/0/1-2.parquet".to_owned()]).await;
-    stage.remove_all(&[]).await;
+    let removed = stage.remove_all(&["t/0/1-2.parquet".to_owned()]).await;
+    assert_eq!(removed, None);
+    assert_eq!(stage.remove_all(&[]).await, None);
     let asked = script.asked();
     assert_eq!(asked.len(), 1);
     assert_eq!(

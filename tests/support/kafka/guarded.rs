@@ -19,41 +19,52 @@ pub(crate) struct Guarded {
     pub(crate) kafka: Arc<Kafka>,
     /// Speaks TLS, with a certificate of [`Self::authority`].
     pub(crate) tls: String,
+    /// The same, and wants a certificate of the client too; the broker's own will do.
+    pub(crate) mutual: String,
     /// Wants a sign-in, in plain text.
     pub(crate) sasl: String,
     /// Tells its clients to go on at an address where nobody listens.
     pub(crate) astray: String,
     /// The certificate of the test's authority.
     pub(crate) authority: PathBuf,
+    /// A certificate of that authority, and its key.
+    pub(crate) certificate: [PathBuf; 2],
 }
 
 impl Guarded {
     pub(crate) fn start() -> Self {
-        let [tls, sasl, astray] = free_ports();
+        let [tls, mutual, sasl, astray] = free_ports();
         let broker = Broker::start_with(|folder, [plain, controller]| {
             certify(folder);
             format!(
                 "listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},\
-                 TLS://127.0.0.1:{tls},SIGNED://127.0.0.1:{sasl},ASTRAY://127.0.0.1:{astray}\n\
-                 advertised.listeners=PLAINTEXT://127.0.0.1:{plain},TLS://127.0.0.1:{tls},SIGNED://127.0.0.1:{sasl},\
+                 TLS://127.0.0.1:{tls},MUTUAL://127.0.0.1:{mutual},SIGNED://127.0.0.1:{sasl},ASTRAY://127.0.0.1:{astray}\n\
+                 advertised.listeners=PLAINTEXT://127.0.0.1:{plain},TLS://127.0.0.1:{tls},MUTUAL://127.0.0.1:{mutual},SIGNED://127.0.0.1:{sasl},\
                  ASTRAY://127.0.0.1:1\n\
-                 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,SIGNED:SASL_PLAINTEXT,\
+                 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MUTUAL:SSL,SIGNED:SASL_PLAINTEXT,\
                  ASTRAY:PLAINTEXT\n\
+                 listener.name.mutual.ssl.client.auth=required\n\
+                 ssl.truststore.type=PEM\n\
+                 ssl.truststore.location={}\n\
                  ssl.keystore.type=PEM\n\
                  ssl.keystore.location={}\n\
                  sasl.enabled.mechanisms={MECHANISM}\n\
                  listener.name.signed.scram-sha-256.sasl.jaas.config=\
                  org.apache.kafka.common.security.scram.ScramLoginModule required;\n",
+                folder.join("authority.pem").display(),
                 folder.join("server.pem").display()
             )
         });
         let authority = broker.folder().join("authority.pem");
+        let certificate = ["server.crt", "server.key"].map(|name| broker.folder().join(name));
         let guarded = Self {
             kafka: Arc::new(Kafka::of(broker)),
             tls: format!("127.0.0.1:{tls}"),
+            mutual: format!("127.0.0.1:{mutual}"),
             sasl: format!("127.0.0.1:{sasl}"),
             astray: format!("127.0.0.1:{astray}"),
             authority,
+            certificate,
         };
         guarded.configure(&[
             "--alter",

@@ -124,7 +124,7 @@ fn start_log() {
         .from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter.add_directive(quiet))
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .init();
 }
 

@@ -62,20 +62,14 @@ GRANT SELECT ON VIEW ${database}.${schema}.HOT_DEVICES TO ROLE ${role};";
 /// Readings of devices. The scripts of the control table and of the stage are those of every pipeline.
 fn sensors() -> Pipeline {
     let gold = unique("device_hours").replace('-', "_");
-    let mut pipeline = Pipeline::customer_metrics();
-    pipeline.files.retain(|path, _| {
-        path.ends_with("02_sluicebox_control.sql") || path.ends_with("02_stage.sql")
-    });
-    for (path, text) in [
-        ("raw_events.sql", RAW),
-        ("clean_events.sql", CLEAN),
-        (&format!("gold/{gold}.sql"), GOLD),
-        ("warehouse/01_objects.sql", OBJECTS),
-        ("warehouse/03_grants.sql", GRANTS),
-    ] {
-        let text = text.replace("{gold}", &gold.to_uppercase());
-        pipeline.files.insert(path.into(), text);
-    }
+    let named = |text: &str| text.replace("{gold}", &gold.to_uppercase());
+    let pipeline = Pipeline::of_files([
+        ("raw_events.sql", named(RAW)),
+        ("clean_events.sql", named(CLEAN)),
+        (&format!("gold/{gold}.sql"), named(GOLD)),
+        ("warehouse/01_objects.sql", named(OBJECTS)),
+        ("warehouse/03_grants.sql", named(GRANTS)),
+    ]);
     Pipeline {
         key: "device",
         event_id: "sample",

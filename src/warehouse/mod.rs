@@ -24,6 +24,7 @@ pub use error::{Error, Identity};
 pub(crate) use probe::Greeting;
 pub(crate) use retry::Backoff;
 pub use statement::{Binding, RequestId};
+pub(crate) use transport::seconds_between;
 pub use types::{WarehouseType, holds};
 
 #[cfg(test)]

@@ -279,7 +279,7 @@ pub(super) fn clock_of(headers: &header::HeaderMap) -> Option<SystemTime> {
 }
 
 /// Seconds from one time to the other, negative when the other is earlier.
-fn seconds_between(from: SystemTime, to: SystemTime) -> i64 {
+pub(crate) fn seconds_between(from: SystemTime, to: SystemTime) -> i64 {
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     match to.duration_since(from) {
         Ok(ahead) => seconds(ahead),

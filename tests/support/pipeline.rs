@@ -52,6 +52,17 @@ impl Pipeline {
         }
     }
 
+    /// The scripts that every pipeline has, of the control table and of the stage, and these files; the rest is to be set.
+    pub(crate) fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let mut pipeline = Self::customer_metrics();
+        pipeline.files.retain(|path, _| {
+            path.ends_with("02_sluicebox_control.sql") || path.ends_with("02_stage.sql")
+        });
+        let files = files.into_iter().map(|(path, text)| (path.into(), text));
+        pipeline.files.extend(files);
+        pipeline
+    }
+
     /// Replaces a text that stands in one file, once.
     pub(crate) fn edit(&mut self, path: impl AsRef<Path>, from: &str, to: &str) {
         let path = path.as_ref();

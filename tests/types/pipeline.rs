@@ -54,11 +54,7 @@ CREATE TABLE IF NOT EXISTS ${{database}}.${{schema}}.{} (KIND VARCHAR, EVENTS NU
             format!("MIN_{column} {warehouse}, MAX_{column} {warehouse}")
         }),
     );
-    let mut pipeline = Pipeline::customer_metrics();
-    pipeline.files.retain(|path, _| {
-        path.ends_with("02_sluicebox_control.sql") || path.ends_with("02_stage.sql")
-    });
-    for (path, text) in [
+    let pipeline = Pipeline::of_files([
         ("raw_events.sql", raw),
         ("clean_events.sql", clean),
         (&format!("gold/{gold}.sql"), extremes),
@@ -67,9 +63,7 @@ CREATE TABLE IF NOT EXISTS ${{database}}.${{schema}}.{} (KIND VARCHAR, EVENTS NU
             "warehouse/03_grants.sql",
             GRANTS.replace("{gold}", &gold.to_uppercase()),
         ),
-    ] {
-        pipeline.files.insert(path.into(), text);
-    }
+    ]);
     Pipeline {
         key: "kind",
         event_id: "event_id",

@@ -101,3 +101,13 @@ pub enum StatementKind {
     /// Anything else
     Other,
 }
+
+impl StatementKind {
+    /// Whether such a statement changes rows of a table.
+    pub fn changes_data(self) -> bool {
+        matches!(
+            self,
+            Self::Insert | Self::Update | Self::Delete | Self::Merge | Self::Truncate | Self::Copy
+        )
+    }
+}

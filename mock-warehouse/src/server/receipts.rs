@@ -103,7 +103,7 @@ impl Ledger {
                 }
                 session.execute_batch(text, sets).await?
             }
-            _ if changes_data(kind) && !session.in_transaction() => {
+            _ if kind.changes_data() && !session.in_transaction() => {
                 session.execute("BEGIN", &Bindings::new()).await?;
                 let ended = session.execute_batch(text, sets).await;
                 let Ok(grid) = ended else {
@@ -147,16 +147,4 @@ impl Ledger {
         let text = serde_json::to_string(&receipt).expect("grids are plain data");
         Note { name, text }
     }
-}
-
-fn changes_data(kind: StatementKind) -> bool {
-    matches!(
-        kind,
-        StatementKind::Insert
-            | StatementKind::Update
-            | StatementKind::Delete
-            | StatementKind::Merge
-            | StatementKind::Truncate
-            | StatementKind::Copy
-    )
 }

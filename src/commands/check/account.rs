@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::report::{Report, Trouble};
 use crate::config::Config;
 use crate::keys::{self, KeyError};
-use crate::warehouse::{self, Client, Error, Greeting, is_identifier};
+use crate::warehouse::{self, Client, Error, Greeting, is_identifier, seconds_between};
 
 /// A token is honoured for an hour; a clock that is off by this has something wrong with it. How much exactly Snowflake tolerates
 /// is not published.
@@ -73,7 +73,7 @@ pub(super) async fn connected(
         skip_after(report, "account");
         return None;
     }
-    let skew = greeting.and_then(|greeting| skew(greeting.now?, now));
+    let skew = greeting.and_then(|greeting| Some(seconds_between(greeting.now?, now)));
     report.add("clock", clock(skew));
     // What a default role may not do, a signed-in user is refused for: only a refused token counts here.
     let asked = client.nowhere().execute("SHOW GRANTS").await;
@@ -188,15 +188,6 @@ fn reached(
             (Err(trouble), None)
         }
     }
-}
-
-/// How far our clock is from the server's, in seconds; ahead is positive.
-fn skew(theirs: SystemTime, ours: SystemTime) -> Option<i64> {
-    let ahead = match ours.duration_since(theirs) {
-        Ok(ahead) => i64::try_from(ahead.as_secs()).ok()?,
-        Err(behind) => -i64::try_from(behind.duration().as_secs()).ok()?,
-    };
-    Some(ahead)
 }
 
 fn is_off(skew: i64) -> bool {

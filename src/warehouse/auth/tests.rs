@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::UNIX_EPOCH,
 };
@@ -106,6 +106,15 @@ fn exchange(file: &Path, pair: &KeyPair) {
     pair.write_new(file, None).unwrap();
 }
 
+/// A client that uses `PAIR`, while its key file holds this one.
+fn beside(pair: &KeyPair) -> (tempfile::TempDir, PathBuf, Authenticator) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rsa_key.p8");
+    exchange(&file, pair);
+    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    (folder, file, authenticator)
+}
+
 #[tokio::test]
 async fn a_token_says_who_and_when_and_is_signed() {
     let seconds = Arc::new(AtomicU64::new(BEGINNING));
@@ -159,10 +168,7 @@ async fn a_token_that_is_refused_is_made_anew_once() {
 
 #[tokio::test]
 async fn a_new_key_is_tried_first_and_the_old_one_kept_until_the_new_one_works() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("rsa_key.p8");
-    exchange(&file, &PAIR);
-    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let (_folder, file, authenticator) = beside(&PAIR);
     let server = Server::knowing(&[&PAIR]);
     let (old, new) = (PAIR.fingerprint(), OTHER.fingerprint());
 
@@ -196,10 +202,7 @@ async fn a_new_key_is_tried_first_and_the_old_one_kept_until_the_new_one_works()
 
 #[tokio::test]
 async fn a_key_that_was_exchanged_in_both_places_at_once_is_found_at_the_first_refusal() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("rsa_key.p8");
-    exchange(&file, &PAIR);
-    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let (_folder, file, authenticator) = beside(&PAIR);
     let server = Server::knowing(&[&OTHER]);
     exchange(&file, &OTHER);
     assert_eq!(
@@ -210,10 +213,7 @@ async fn a_key_that_was_exchanged_in_both_places_at_once_is_found_at_the_first_r
 
 #[tokio::test]
 async fn a_file_that_holds_no_key_or_is_gone_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("rsa_key.p8");
-    exchange(&file, &PAIR);
-    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let (_folder, file, authenticator) = beside(&PAIR);
     let server = Server::knowing(&[&PAIR]);
     fs::write(&file, "half of a key").unwrap();
     time_passes(&authenticator);
@@ -231,10 +231,7 @@ async fn a_file_that_holds_no_key_or_is_gone_changes_nothing() {
 
 #[tokio::test]
 async fn a_new_key_that_is_put_back_is_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("rsa_key.p8");
-    exchange(&file, &PAIR);
-    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let (_folder, file, authenticator) = beside(&PAIR);
     let server = Server::knowing(&[&PAIR]);
     exchange(&file, &OTHER);
     time_passes(&authenticator);
@@ -248,10 +245,7 @@ async fn a_new_key_that_is_put_back_is_forgotten() {
 
 #[tokio::test]
 async fn a_key_that_is_put_in_the_place_of_the_old_one_after_it_was_refused_is_taken_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("rsa_key.p8");
-    exchange(&file, &PAIR);
-    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let (_folder, file, authenticator) = beside(&PAIR);
     let server = Server::knowing(&[&PAIR]);
     exchange(&file, &OTHER);
     time_passes(&authenticator);
@@ -269,10 +263,7 @@ async fn a_key_that_is_put_in_the_place_of_the_old_one_after_it_was_refused_is_t
 
 #[tokio::test]
 async fn the_key_to_register_is_the_one_in_the_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("rsa_key.p8");
-    exchange(&file, &OTHER);
-    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let (_folder, _, authenticator) = beside(&OTHER);
     let server = Server::knowing(&[]);
     let Err(Error::Unauthorized { identity, .. }) = server.call(&authenticator).await else {
         panic!("nobody is known")
@@ -283,10 +274,7 @@ async fn the_key_to_register_is_the_one_in_the_file() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_the_warehouses_does_not_retire_the_old_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("rsa_key.p8");
-    exchange(&file, &OTHER);
-    let authenticator = Authenticator::new(&config(&file), &PAIR, Arc::new(SystemTime::now));
+    let (_folder, _, authenticator) = beside(&OTHER);
     time_passes(&authenticator);
     let gateway = authenticator
         .signed(async |_| {

@@ -48,11 +48,6 @@ impl Stage {
         Ok(Self(Kind::External(stage)))
     }
 
-    /// Whether the service writes to a bucket of its own rather than to the warehouse's.
-    pub fn is_external(&self) -> bool {
-        matches!(self.0, Kind::External(_))
-    }
-
     /// Writes a file; under a name that is there already, it replaces that file.
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StageError> {
         match &self.0 {

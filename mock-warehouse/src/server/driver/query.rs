@@ -188,19 +188,10 @@ fn wanted_count(session: &Session, query: &Query) -> Result<usize, SqlError> {
 /// transaction.
 async fn execute(session: &mut Session, text: &str, sets: &[Bindings]) -> Result<Grid, SqlError> {
     let kind = Session::kind(text);
-    let changes_data = matches!(
-        kind,
-        StatementKind::Insert
-            | StatementKind::Update
-            | StatementKind::Delete
-            | StatementKind::Merge
-            | StatementKind::Truncate
-            | StatementKind::Copy
-    );
     let commits = answer::autocommits(&session.context());
     // An INSERT of many sets is one statement to the engine.
     let one_by_one = sets.len() != 1 && kind != StatementKind::Insert;
-    let begins = !session.in_transaction() && (one_by_one || (changes_data && !commits));
+    let begins = !session.in_transaction() && (one_by_one || (kind.changes_data() && !commits));
     if begins {
         session.execute("BEGIN", &Bindings::new()).await?;
     }
